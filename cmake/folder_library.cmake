@@ -1,0 +1,17 @@
+# folder_library(NAME): a static library of every .cpp in this folder but main.cpp. A folder is a library.
+function(folder_library name)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp ${CMAKE_CURRENT_SOURCE_DIR}/*.hpp)
+  list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")
+  add_library(${name} STATIC ${sources})
+  target_link_libraries(${name} PRIVATE culvert_warnings PUBLIC Threads::Threads ${ARGN})
+endfunction()
+
+# folder_tests(NAME LABEL libraries…): one Catch2 program of every .cpp in this folder, each case a ctest.
+function(folder_tests name label)
+  find_package(Catch2 2 REQUIRED)
+  include(Catch)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
+  add_executable(${name} ${sources})
+  target_link_libraries(${name} PRIVATE culvert_warnings Catch2::Catch2WithMain Threads::Threads ${ARGN})
+  catch_discover_tests(${name} PROPERTIES LABELS ${label})
+endfunction()

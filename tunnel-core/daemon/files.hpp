@@ -1,0 +1,26 @@
+// Files that must never be half-written or readable by others.
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "tunnel-core/base/result.hpp"
+
+namespace culvert {
+
+/// @error NotFound, FileUnreadable.
+Result<std::string> read_file(const std::filesystem::path& path);
+
+/// Writes `path.tmp-XXXX` beside it, fsyncs, renames, fsyncs the directory: readers see old or new, never half,
+/// and after an error the temporary is gone. The owner becomes the directory's owner when run as root.
+/// @error DiskFull, IoFailed.
+Result<void> write_file(const std::filesystem::path& path, std::string_view content, mode_t mode);
+
+/// A secret file: refused when group or others may read or write it; the message has the chmod that mends it.
+/// @error NotFound, FileUnreadable, FileUnsafe.
+Result<std::string> read_secret_file(const std::filesystem::path& path);
+
+}  // namespace culvert

@@ -1,0 +1,28 @@
+// Logging for both daemons: one line per event, on spdlog. Nothing secret is ever passed in.
+#pragma once
+
+#include <spdlog/spdlog.h>
+
+#include <filesystem>
+#include <string>
+
+#include "tunnel-core/base/result.hpp"
+
+namespace culvert {
+
+/// The `[log]` table of agent.toml and gateway.toml.
+struct LogConfig {
+  std::string level = "info";       ///< trace, debug, info, warning, error.
+  std::string format = "text";      ///< text, or json: one object a line.
+  std::filesystem::path file;       ///< Empty: stderr, which systemd's journal keeps.
+  std::size_t max_size_mib = 16;    ///< Rotate at this size; 1 to 1,024.
+  std::size_t max_files = 8;        ///< Rotated files kept; 1 to 100.
+};
+
+/// Replaces spdlog's default logger. Text lines on a terminal or file carry time, level and message; under
+/// systemd (JOURNAL_STREAM set) the time is left to the journal and the level becomes its `<N>` prefix.
+/// A full disk or unwritable file never stops the daemon: the message goes to stderr once, and logging goes on.
+/// @error ConfigInvalid (level, format, ranges), IoFailed (directory of `file` missing or unwritable).
+Result<void> start_logging(const LogConfig& config);
+
+}  // namespace culvert
