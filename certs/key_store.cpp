@@ -1,0 +1,124 @@
+#include "certs/key_store.hpp"
+
+#include "tunnel-core/daemon/files.hpp"
+
+namespace culvert::certs {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr mode_t kPrivate = 0600;
+
+fs::path key_file(const fs::path& dir, std::string_view name) {
+  return dir / (std::string{name} + ".key");
+}
+fs::path chain_file(const fs::path& dir, std::string_view name) {
+  return dir / (std::string{name} + ".pem");
+}
+
+Result<void> save_authority(const fs::path& dir, const Authority& authority) {
+  const std::string_view name = authority_file_name(authority.purpose());
+  if (auto saved = save_key(key_file(dir, name), authority.key()); !saved) return saved;
+  return save_chain(chain_file(dir, name), authority.chain());
+}
+
+Result<SecretText> read_key_text(const fs::path& file) {
+  auto text = read_secret_file(file);
+  if (!text) return std::move(text).error();
+  return SecretText{std::move(*text)};
+}
+
+}  // namespace
+
+Result<void> save_key(const fs::path& file, const PrivateKey& key) {
+  return write_file(file, key.to_pem().view(), kPrivate);
+}
+
+Result<void> save_chain(const fs::path& file, std::span<const Certificate> chain) {
+  return write_file(file, chain_to_pem(chain), kPrivate);
+}
+
+Result<PrivateKey> load_key(const fs::path& file) {
+  const auto text = read_key_text(file);
+  if (!text) return text.error();
+  auto key = PrivateKey::from_pem(text->view());
+  if (!key) return std::move(key).error().at("read", file.string());
+  return key;
+}
+
+Result<std::vector<Certificate>> load_chain(const fs::path& file) {
+  const auto text = read_file(file);
+  if (!text) return text.error();
+  auto chain = chain_from_pem(*text);
+  if (!chain) return std::move(chain).error().at("read", file.string());
+  return chain;
+}
+
+Result<KeyAndChain> load_pair(const fs::path& dir, std::string_view name) {
+  auto key = load_key(key_file(dir, name));
+  if (!key) return std::move(key).error();
+  auto chain = load_chain(chain_file(dir, name));
+  if (!chain) return std::move(chain).error();
+  if (!chain->front().matches(*key)) {
+    return Error{Errc::KeyInvalid, key_file(dir, name).string() + " is not the private key of " +
+                                       chain_file(dir, name).string() +
+                                       "; put back the pair that was made together"};
+  }
+  return KeyAndChain{std::move(*key), std::move(*chain)};
+}
+
+Result<void> create_authorities(const fs::path& dir, std::string_view root_name, UtcTime now) {
+  for (const Purpose purpose : {Purpose::Root, Purpose::Sites, Purpose::Server}) {
+    const std::string_view name = authority_file_name(purpose);
+    for (const fs::path& file : {key_file(dir, name), chain_file(dir, name)}) {
+      std::error_code ignored;
+      if (fs::exists(fs::symlink_status(file, ignored))) {
+        return Error{
+            Errc::AlreadyExists,
+            file.string() + " exists; nothing was changed. Choose an empty directory for new authorities"};
+      }
+    }
+  }
+  // Everything is made before anything is written: a bad name leaves no file behind.
+  const auto root = Authority::create_root(root_name, now);
+  if (!root) return root.error();
+  const auto sites = Authority::create_issuing(*root, Purpose::Sites, now);
+  if (!sites) return sites.error();
+  const auto server = Authority::create_issuing(*root, Purpose::Server, now);
+  if (!server) return server.error();
+  for (const Authority* authority : {&*root, &*sites, &*server}) {
+    if (auto saved = save_authority(dir, *authority); !saved) return saved;
+  }
+  return {};
+}
+
+Result<Authority> load_authority(const fs::path& dir, Purpose purpose) {
+  const std::string_view name = authority_file_name(purpose);
+  const auto key = read_key_text(key_file(dir, name));
+  if (!key) return key.error();
+  const auto chain = read_file(chain_file(dir, name));
+  if (!chain) return chain.error();
+  auto authority = Authority::load(*chain, key->view());
+  if (!authority) return std::move(authority).error().at("load", chain_file(dir, name).string());
+  if (authority->purpose() != purpose) {
+    return Error{Errc::CertificateInvalid, chain_file(dir, name).string() + " holds an authority for " +
+                                               std::string{purpose_name(authority->purpose())} +
+                                               ", not for " + std::string{purpose_name(purpose)}};
+  }
+  return authority;
+}
+
+std::string_view authority_file_name(Purpose purpose) {
+  switch (purpose) {
+    case Purpose::Root:
+      return "root";
+    case Purpose::Sites:
+      return "sites-ca";
+    case Purpose::Server:
+      return "server-ca";
+  }
+  return "unknown";
+}
+
+}  // namespace culvert::certs
