@@ -2,6 +2,12 @@
 function(folder_library name)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp ${CMAKE_CURRENT_SOURCE_DIR}/*.hpp)
   list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")
+  if(NOT sources MATCHES "\\.cpp")
+    # Headers alone (or nothing yet) have nothing to archive.
+    add_library(${name} INTERFACE)
+    target_link_libraries(${name} INTERFACE Threads::Threads ${ARGN})
+    return()
+  endif()
   add_library(${name} STATIC ${sources})
   target_link_libraries(${name} PRIVATE culvert_warnings PUBLIC Threads::Threads ${ARGN})
 endfunction()
