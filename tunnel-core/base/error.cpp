@@ -72,6 +72,14 @@ std::string_view errc_name(Errc code) {
   return "unknown_error";
 }
 
+Errc errc_from_name(std::string_view name) {
+  for (std::uint16_t number = 1; number <= static_cast<std::uint16_t>(Errc::Cancelled); ++number) {
+    const Errc code{number};
+    if (errc_name(code) == name) return code;
+  }
+  return Errc::ServerFailed;
+}
+
 Error& Error::at(std::string_view doing, std::string_view what) & {
   trail_ += trail_.empty() ? "" : ", ";
   trail_ += doing;
@@ -84,12 +92,8 @@ Error& Error::at(std::string_view doing, std::string_view what) & {
 
 Error&& Error::at(std::string_view doing, std::string_view what) && { return std::move(at(doing, what)); }
 
-std::string Error::to_string() const {
-  std::string text{errc_name(code_)};
-  text += ": ";
-  text += message_;
-  if (!trail_.empty()) text += " (" + trail_ + ")";
-  return text;
-}
+std::string Error::text() const { return trail_.empty() ? message_ : message_ + " (" + trail_ + ")"; }
+
+std::string Error::to_string() const { return std::string{errc_name(code_)} + ": " + text(); }
 
 }  // namespace culvert

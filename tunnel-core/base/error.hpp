@@ -81,6 +81,8 @@ enum class Errc : std::uint16_t {
 
 /// `FlowControlViolation` -> `flow_control_violation`; a number nobody knows -> `unknown_error`.
 std::string_view errc_name(Errc code);
+/// The way back, for errors that crossed a wire; a name nobody knows -> ServerFailed.
+Errc errc_from_name(std::string_view name);
 
 class [[nodiscard]] Error {
  public:
@@ -93,6 +95,8 @@ class [[nodiscard]] Error {
   Error& at(std::string_view doing, std::string_view what = {}) &;
   Error&& at(std::string_view doing, std::string_view what = {}) &&;
 
+  /// Message and trail, for people: the same without the leading name.
+  std::string text() const;
   /// `config_invalid: stream_window is 4 KiB, must be 64 KiB or more (parse /etc/culvert/agent.toml)`
   std::string to_string() const;
 
