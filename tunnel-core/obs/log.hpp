@@ -12,16 +12,19 @@ namespace culvert {
 
 /// The `[log]` table of agent.toml and gateway.toml.
 struct LogConfig {
-  std::string level = "info";       ///< trace, debug, info, warning, error.
-  std::string format = "text";      ///< text, or json: one object a line.
-  std::filesystem::path file;       ///< Empty: stderr, which systemd's journal keeps.
-  std::size_t max_size_mib = 16;    ///< Rotate at this size; 1 to 1,024.
-  std::size_t max_files = 8;        ///< Rotated files kept; 1 to 100.
+  std::string level = "info";     ///< trace, debug, info, warning, error.
+  std::string format = "text";    ///< text, or json: one object a line.
+  std::filesystem::path file;     ///< Empty: stderr, which systemd's journal keeps.
+  std::size_t max_size_mib = 16;  ///< Rotate at this size; 1 to 1,024.
+  std::size_t max_files = 8;      ///< Rotated files kept; 1 to 100.
 };
 
-/// Replaces spdlog's default logger. Text lines on a terminal or file carry time, level and message; under
-/// systemd (JOURNAL_STREAM set) the time is left to the journal and the level becomes its `<N>` prefix.
-/// A full disk or unwritable file never stops the daemon: the message goes to stderr once, and logging goes on.
+/// Replaces spdlog's default logger. Text lines on a terminal or file carry time, level and message; where
+/// stderr is the journal (JOURNAL_STREAM) the time is left to it and the level becomes its `<N>` prefix.
+/// Control characters in a message are escaped, so that nothing a peer sends can forge a line. A full disk or
+/// a file that becomes unwritable never stops the daemon: stderr says so once and takes the lines until the
+/// file does again. SIGPIPE is ignored from here on: a reader of stderr that goes away does not stop it
+/// either.
 /// @error ConfigInvalid (level, format, ranges), IoFailed (directory of `file` missing or unwritable).
 Result<void> start_logging(const LogConfig& config);
 

@@ -19,7 +19,8 @@ struct LogContext {
 
 }  // namespace culvert
 
-/// Formats the parts that are set, each followed by a blank, so that `log.info("{}lane up", context)` reads well.
+/// Formats the parts that are set, each followed by a blank, so that `log.info("{}lane up", context)` reads
+/// well.
 template <>
 struct fmt::formatter<culvert::LogContext> {
   constexpr auto parse(format_parse_context& ctx) { return ctx.begin(); }
