@@ -1,6 +1,7 @@
 // DIR/admin.sock: how a command talks to its running daemon. One JSON object a line each way.
 //   {"command": "target.add", "arguments": {…}}  ->  {"ok": true, "result": …}
-//                                                  |  {"ok": false, "error": {"code": "not_found", "message": "…"}}
+//                                                  |  {"ok": false, "error": {"code": "not_found", "message":
+//                                                  "…"}}
 #pragma once
 
 #include <filesystem>
@@ -23,9 +24,9 @@ struct AdminRequest {
 /// Runs on the socket's own thread, one request at a time; may block on the store.
 using AdminHandler = std::function<Result<nlohmann::json>(const AdminRequest&)>;
 
-/// Listens on DIR/admin.sock, 0600, for root and the daemon's own uid only (others are closed unanswered). A long
-/// DIR works (the socket is reached by way of /proc/self/fd). A stale socket file is replaced. Requests are at
-/// most 1 MiB, a silent client is dropped after 10 s.
+/// Listens on DIR/admin.sock, 0600, for root and the daemon's own uid only (others are closed unanswered). A
+/// long DIR works (the socket is reached by way of /proc/self/fd). A stale socket file is replaced. Requests
+/// are at most 1 MiB, a silent client is dropped after 10 s.
 class AdminSocket {
  public:
   static Result<std::unique_ptr<AdminSocket>> listen(const std::filesystem::path& dir, AdminHandler handler);

@@ -16,8 +16,9 @@
 namespace culvert {
 
 /// Reads one file. Each value is asked for by its dotted key ("log.level"); the first mistake is kept and all
-/// further calls leave their outputs alone. `finish()` returns that mistake, or names a key nobody asked for together with
-/// the nearest known one: `gateway.toml:12: unknown key 'sesion_memory' in [limits]; did you mean 'session_memory'?`
+/// further calls leave their outputs alone. `finish()` returns that mistake, or names a key nobody asked for
+/// together with the nearest known one: `gateway.toml:12: unknown key 'sesion_memory' in [limits]; did you
+/// mean 'session_memory'?`
 class ConfigReader {
  public:
   /// @error NotFound, FileUnreadable, ConfigInvalid (TOML syntax, with line and column).
@@ -30,8 +31,10 @@ class ConfigReader {
   void path(std::string_view key, std::filesystem::path& out);  ///< Relative paths are relative to the file.
   void flag(std::string_view key, bool& out);
   void number(std::string_view key, std::uint64_t& out, std::uint64_t min, std::uint64_t max);
-  void bytes(std::string_view key, ByteCount& out, ByteCount min, ByteCount max);        ///< "64 MiB", "512 KiB" or an integer.
-  void duration(std::string_view key, Duration& out, Duration min, Duration max);        ///< "30 s", "10 min", "500 ms", "1 h".
+  void bytes(std::string_view key, ByteCount& out, ByteCount min,
+             ByteCount max);  ///< "64 MiB", "512 KiB" or an integer.
+  void duration(std::string_view key, Duration& out, Duration min,
+                Duration max);  ///< "30 s", "10 min", "500 ms", "1 h".
   void choice(std::string_view key, std::string& out, std::vector<std::string> allowed);
   void text_list(std::string_view key, std::vector<std::string>& out);
   /// Reports a mistake in a value that parsed (a bad address, say), with its line.

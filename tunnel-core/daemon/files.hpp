@@ -14,8 +14,8 @@ namespace culvert {
 /// @error NotFound, FileUnreadable.
 Result<std::string> read_file(const std::filesystem::path& path);
 
-/// Writes `path.tmp-XXXX` beside it, fsyncs, renames, fsyncs the directory: readers see old or new, never half,
-/// and after an error the temporary is gone. The owner becomes the directory's owner when run as root.
+/// Writes `path.tmp-XXXX` beside it, fsyncs, renames, fsyncs the directory: readers see old or new, never
+/// half, and after an error the temporary is gone. The owner becomes the directory's owner when run as root.
 /// @error DiskFull, IoFailed.
 Result<void> write_file(const std::filesystem::path& path, std::string_view content, mode_t mode);
 

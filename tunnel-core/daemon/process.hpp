@@ -29,7 +29,8 @@ void hide_argument(char* argument);
 void notify_ready();
 void notify_stopping();
 void notify_status(std::string_view text);
-/// Half of the unit's WatchdogSec, zero without a watchdog; call notify_alive() that often from a data thread.
+/// Half of the unit's WatchdogSec, zero without a watchdog; call notify_alive() that often from a data
+/// thread.
 Duration watchdog_interval();
 void notify_alive();
 
