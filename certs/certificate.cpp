@@ -168,6 +168,11 @@ Result<PublicKey> Certificate::public_key() const {
 }
 
 Result<std::vector<Certificate>> chain_from_pem(std::string_view pem) {
+  if (pem.size() > kMaxChainPemSize) {
+    return Error{Errc::CertificateInvalid,
+                 std::to_string(pem.size()) + " bytes are too many for a chain of " +
+                     "certificates; the most is " + std::to_string(kMaxChainPemSize)};
+  }
   std::vector<Certificate> chain;
   const BioPtr bio = reading_bio(pem);
   for (;;) {

@@ -38,7 +38,7 @@ class Certificate {
   std::string to_pem() const;
   std::string subject() const;  ///< One line, RFC 2253: `CN=tokyo,O=acme`. Control characters are escaped.
   std::string issuer() const;
-  std::string serial() const;  ///< Lower-case hexadecimal without leading zeros' padding: `4f01…`.
+  std::string serial() const;  ///< Lower-case hexadecimal: `4f01…`, 32 digits for all we issue.
   UtcTime not_before() const;
   UtcTime not_after() const;
   AlternativeNames names() const;
@@ -63,9 +63,12 @@ class Certificate {
   std::shared_ptr<X509> x509_;  // Shared by copies of this value; never changed.
 };
 
+constexpr std::size_t kMaxChainPemSize =
+    1 << 20;  ///< Bytes; a certificate has about 800, a file of all public roots 220,000.
+
 /// A file of one or more certificates, leaf first.
-/// @error CertificateInvalid: none in it, cut short, damaged, or something other than certificates among
-/// them.
+/// @error CertificateInvalid: none in it, too large, cut short, damaged, or something other than certificates
+/// among them.
 Result<std::vector<Certificate>> chain_from_pem(std::string_view pem);
 std::string chain_to_pem(std::span<const Certificate> chain);
 

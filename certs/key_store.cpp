@@ -68,7 +68,8 @@ Result<KeyAndChain> load_pair(const fs::path& dir, std::string_view name) {
   return KeyAndChain{std::move(*key), std::move(*chain)};
 }
 
-Result<void> create_authorities(const fs::path& dir, std::string_view root_name, UtcTime now) {
+Result<void> create_authorities(const fs::path& dir, std::string_view root_name, UtcTime now,
+                                Lifetime root_lifetime) {
   for (const Purpose purpose : {Purpose::Root, Purpose::Sites, Purpose::Server}) {
     const std::string_view name = authority_file_name(purpose);
     for (const fs::path& file : {key_file(dir, name), chain_file(dir, name)}) {
@@ -81,7 +82,7 @@ Result<void> create_authorities(const fs::path& dir, std::string_view root_name,
     }
   }
   // Everything is made before anything is written: a bad name leaves no file behind.
-  const auto root = Authority::create_root(root_name, now);
+  const auto root = Authority::create_root(root_name, now, root_lifetime);
   if (!root) return root.error();
   const auto sites = Authority::create_issuing(*root, Purpose::Sites, now);
   if (!sites) return sites.error();

@@ -35,7 +35,8 @@ Result<KeyAndChain> load_pair(const std::filesystem::path& dir, std::string_view
 /// @error AlreadyExists when one of these files is there, and nothing is changed; as
 /// Authority::create_root();
 ///        DiskFull, IoFailed.
-Result<void> create_authorities(const std::filesystem::path& dir, std::string_view root_name, UtcTime now);
+Result<void> create_authorities(const std::filesystem::path& dir, std::string_view root_name, UtcTime now,
+                                Lifetime root_lifetime = kRootLifetime);
 
 /// One of the authorities that create_authorities() made.
 /// @error as load_pair() and Authority::load().

@@ -26,6 +26,11 @@ int no_passphrase(char*, int, int, void* asked) {
 }  // namespace
 
 Result<PrivateKey> PrivateKey::from_pem(std::string_view pem) {
+  if (pem.size() > kMaxPemSize) {
+    return Error{Errc::KeyInvalid, std::to_string(pem.size()) +
+                                       " bytes are too many for a private key; the most is " +
+                                       std::to_string(kMaxPemSize)};
+  }
   bool encrypted = false;
   const BioPtr bio = reading_bio(pem);
   const EvpPkeyPtr key{PEM_read_bio_PrivateKey(bio.get(), nullptr, no_passphrase, &encrypted)};

@@ -12,8 +12,10 @@ class PrivateKey {
   static Result<PrivateKey> generate();
 
   /// @param pem  PKCS#8 or SEC1, unencrypted.
-  /// @error KeyInvalid: no key in it, cut short, encrypted, or not P-256.
+  /// @error KeyInvalid: no key in it, too large, cut short, encrypted, or not P-256.
   static Result<PrivateKey> from_pem(std::string_view pem);
+
+  static constexpr std::size_t kMaxPemSize = 16384;
 
   SecretText to_pem() const;  ///< PKCS#8, unencrypted: goes into a 0600 file and nowhere else.
 
