@@ -37,17 +37,6 @@ struct Options {
   bool json = false;
 };
 
-Result<void> refuse_existing(std::initializer_list<fs::path> files) {
-  for (const fs::path& file : files) {
-    std::error_code ignored;
-    if (fs::exists(fs::symlink_status(file, ignored))) {
-      return Error{Errc::AlreadyExists,
-                   file.string() + " exists; nothing was changed. Move it away or choose another --out"};
-    }
-  }
-  return {};
-}
-
 Result<void> make_out_dir(const fs::path& dir) {
   std::error_code failed;
   if (fs::is_directory(dir, failed)) return {};
@@ -66,9 +55,6 @@ Result<void> init_root(const Options& options, std::ostream& out) {
 }
 
 Result<void> issue_server(const Options& options, std::ostream& out) {
-  const fs::path key_file = options.out / "server.key";
-  const fs::path chain_file = options.out / "server.pem";
-  if (auto free = refuse_existing({key_file, chain_file}); !free) return free;
   const auto authority = load_authority(options.dir, Purpose::Server);
   if (!authority) return authority.error();
   const auto key = PrivateKey::generate();
@@ -76,9 +62,9 @@ Result<void> issue_server(const Options& options, std::ostream& out) {
   const auto leaf = authority->issue_server(options.names, key->public_key(), utc_now(), days(options.days));
   if (!leaf) return leaf.error();
   if (auto made = make_out_dir(options.out); !made) return made;
-  if (auto saved = save_key(key_file, *key); !saved) return saved;
-  if (auto saved = save_chain(chain_file, authority->chain_below(*leaf)); !saved) return saved;
-  out << chain_file.string() << "\n";
+  if (auto saved = save_new_pair(options.out, "server", *key, authority->chain_below(*leaf)); !saved)
+    return saved;
+  out << (options.out / "server.pem").string() << "\n";
   return {};
 }
 
@@ -91,13 +77,8 @@ Result<PublicKey> key_of_request(const fs::path& file) {
 }
 
 Result<void> issue_site(const Options& options, std::ostream& out) {
-  const fs::path key_file = options.out / "site.key";
-  const fs::path chain_file = options.out / "site.pem";
+  const fs::path chain_file[] = {options.out / "site.pem"};
   const bool requested = !options.request.empty();
-  if (auto free = requested ? refuse_existing({chain_file}) : refuse_existing({key_file, chain_file});
-      !free) {
-    return free;
-  }
   const auto authority = load_authority(options.dir, Purpose::Sites);
   if (!authority) return authority.error();
   const auto key = PrivateKey::generate();
@@ -107,11 +88,14 @@ Result<void> issue_site(const Options& options, std::ostream& out) {
   const auto leaf = authority->issue_site(options.identity, *public_key, utc_now(), days(options.days));
   if (!leaf) return leaf.error();
   if (auto made = make_out_dir(options.out); !made) return made;
-  if (!requested) {
-    if (auto saved = save_key(key_file, *key); !saved) return saved;
+  const auto chain = authority->chain_below(*leaf);
+  if (requested) {
+    if (auto absent = check_absent(chain_file); !absent) return absent;
+    if (auto saved = save_chain(chain_file[0], chain); !saved) return saved;
+  } else if (auto saved = save_new_pair(options.out, "site", *key, chain); !saved) {
+    return saved;
   }
-  if (auto saved = save_chain(chain_file, authority->chain_below(*leaf)); !saved) return saved;
-  out << chain_file.string() << "\n";
+  out << chain_file[0].string() << "\n";
   return {};
 }
 

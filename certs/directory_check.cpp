@@ -73,6 +73,9 @@ class Inspection {
   }
 
   void problem(const fs::path& file, std::string message) {
+    const std::string name =
+        file.string() + " ";  // Errors about files begin with it, findings have it apart.
+    if (message.starts_with(name)) message.erase(0, name.size());
     report_.findings.push_back({Severity::Problem, file, std::move(message)});
   }
   void warning(const fs::path& file, std::string message) {

@@ -17,10 +17,10 @@ fs::path chain_file(const fs::path& dir, std::string_view name) {
   return dir / (std::string{name} + ".pem");
 }
 
-Result<void> save_authority(const fs::path& dir, const Authority& authority) {
-  const std::string_view name = authority_file_name(authority.purpose());
-  if (auto saved = save_key(key_file(dir, name), authority.key()); !saved) return saved;
-  return save_chain(chain_file(dir, name), authority.chain());
+void remove_pair(const fs::path& dir, std::string_view name) {
+  std::error_code ignored;  // The error that led here is the one to report.
+  fs::remove(key_file(dir, name), ignored);
+  fs::remove(chain_file(dir, name), ignored);
 }
 
 Result<SecretText> read_key_text(const fs::path& file) {
@@ -37,6 +37,27 @@ Result<void> save_key(const fs::path& file, const PrivateKey& key) {
 
 Result<void> save_chain(const fs::path& file, std::span<const Certificate> chain) {
   return write_file(file, chain_to_pem(chain), kPrivate);
+}
+
+Result<void> check_absent(std::span<const fs::path> files) {
+  for (const fs::path& file : files) {
+    std::error_code ignored;
+    if (fs::exists(fs::symlink_status(file, ignored))) {
+      return Error{Errc::AlreadyExists,
+                   file.string() + " exists; nothing was changed. Choose another directory or move it away"};
+    }
+  }
+  return {};
+}
+
+Result<void> save_new_pair(const fs::path& dir, std::string_view name, const PrivateKey& key,
+                           std::span<const Certificate> chain) {
+  const fs::path files[] = {key_file(dir, name), chain_file(dir, name)};
+  if (auto absent = check_absent(files); !absent) return absent;
+  auto saved = save_key(files[0], key);
+  if (saved) saved = save_chain(files[1], chain);
+  if (!saved) remove_pair(dir, name);
+  return saved;
 }
 
 Result<PrivateKey> load_key(const fs::path& file) {
@@ -70,17 +91,12 @@ Result<KeyAndChain> load_pair(const fs::path& dir, std::string_view name) {
 
 Result<void> create_authorities(const fs::path& dir, std::string_view root_name, UtcTime now,
                                 Lifetime root_lifetime) {
+  std::vector<fs::path> files;
   for (const Purpose purpose : {Purpose::Root, Purpose::Sites, Purpose::Server}) {
-    const std::string_view name = authority_file_name(purpose);
-    for (const fs::path& file : {key_file(dir, name), chain_file(dir, name)}) {
-      std::error_code ignored;
-      if (fs::exists(fs::symlink_status(file, ignored))) {
-        return Error{
-            Errc::AlreadyExists,
-            file.string() + " exists; nothing was changed. Choose an empty directory for new authorities"};
-      }
-    }
+    files.push_back(key_file(dir, authority_file_name(purpose)));
+    files.push_back(chain_file(dir, authority_file_name(purpose)));
   }
+  if (auto absent = check_absent(files); !absent) return absent;
   // Everything is made before anything is written: a bad name leaves no file behind.
   const auto root = Authority::create_root(root_name, now, root_lifetime);
   if (!root) return root.error();
@@ -89,7 +105,14 @@ Result<void> create_authorities(const fs::path& dir, std::string_view root_name,
   const auto server = Authority::create_issuing(*root, Purpose::Server, now);
   if (!server) return server.error();
   for (const Authority* authority : {&*root, &*sites, &*server}) {
-    if (auto saved = save_authority(dir, *authority); !saved) return saved;
+    auto saved =
+        save_new_pair(dir, authority_file_name(authority->purpose()), authority->key(), authority->chain());
+    if (!saved) {
+      for (const Purpose written : {Purpose::Root, Purpose::Sites, Purpose::Server}) {
+        remove_pair(dir, authority_file_name(written));
+      }
+      return saved;
+    }
   }
   return {};
 }

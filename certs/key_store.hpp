@@ -21,6 +21,14 @@ struct KeyAndChain {
 Result<void> save_key(const std::filesystem::path& file, const PrivateKey& key);
 Result<void> save_chain(const std::filesystem::path& file, std::span<const Certificate> chain);
 
+/// @error AlreadyExists, which names the file; nothing was changed then.
+Result<void> check_absent(std::span<const std::filesystem::path> files);
+
+/// DIR/NAME.key and DIR/NAME.pem, neither of which may exist. After an error neither does.
+/// @error AlreadyExists, DiskFull, IoFailed.
+Result<void> save_new_pair(const std::filesystem::path& dir, std::string_view name, const PrivateKey& key,
+                           std::span<const Certificate> chain);
+
 /// @error NotFound, FileUnreadable, FileUnsafe (others can read it; says the chmod that mends it),
 /// KeyInvalid.
 Result<PrivateKey> load_key(const std::filesystem::path& file);
