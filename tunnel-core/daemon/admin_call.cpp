@@ -21,7 +21,6 @@ using nlohmann::json;
 using SteadyClock = std::chrono::steady_clock;
 
 constexpr std::size_t kMaxAnswer = std::size_t{256} << 20;
-constexpr Duration kDaemonStart = 10s;
 constexpr Duration kRetry = 50ms;
 
 /// One call: connect, send a line, read a line, all before `deadline`.
@@ -136,8 +135,9 @@ Result<json> admin_call(const fs::path& dir, const AdminRequest& request, Durati
   return AdminCall{dir, SteadyClock::now() + timeout}.run(request);
 }
 
-Result<json> admin_call_or(const fs::path& dir, const AdminRequest& request, const AdminHandler& offline) {
-  const Instant deadline = SteadyClock::now() + kDaemonStart;
+Result<json> admin_call_or(const fs::path& dir, const AdminRequest& request, const AdminHandler& offline,
+                           Duration patience) {
+  const Instant deadline = SteadyClock::now() + patience;
   for (;;) {
     auto answer = admin_call(dir, request);
     if (answer || answer.error().code() != Errc::DaemonUnreachable) return answer;

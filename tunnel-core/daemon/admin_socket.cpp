@@ -29,7 +29,6 @@ namespace fs = std::filesystem;
 using SteadyClock = std::chrono::steady_clock;
 
 constexpr std::size_t kMaxCallers = 32;
-constexpr Duration kSilence = 10s;
 constexpr Duration kAcceptPause = 100ms;  ///< After accept() failed, for want of descriptors say.
 
 struct Caller {
@@ -46,11 +45,12 @@ struct Caller {
 
 class AdminServer final : public AdminSocket {
  public:
-  AdminServer(AdminAddress address, UniqueFd listener, UniqueFd stop, AdminHandler handler)
+  AdminServer(AdminAddress address, UniqueFd listener, UniqueFd stop, AdminHandler handler, Duration silence)
       : address_(std::move(address)),
         listener_(std::move(listener)),
         stop_(std::move(stop)),
         handler_(std::move(handler)),
+        silence_(silence),
         thread_([this] { run(); }) {}
   ~AdminServer() override;
 
@@ -67,6 +67,7 @@ class AdminServer final : public AdminSocket {
   UniqueFd listener_;
   UniqueFd stop_;
   AdminHandler handler_;
+  Duration silence_;
   std::vector<Caller> callers_;
   Instant accept_again_{};
   std::thread thread_;
@@ -108,7 +109,7 @@ void AdminServer::run() {
     }
     std::erase_if(callers_, [&](const Caller& caller) {
       const bool done = caller.no_more && caller.out.empty() && !caller.has_request();
-      return caller.finished || done || now - caller.heard >= kSilence;
+      return caller.finished || done || now - caller.heard >= silence_;
     });
     if (polled[1].revents != 0) accept_callers(SteadyClock::now());
   }
@@ -118,7 +119,7 @@ int AdminServer::poll_timeout(Instant now) const {
   Instant wake = Instant::max();
   for (const Caller& caller : callers_) {
     if (caller.has_request()) return 0;
-    wake = std::min(wake, caller.heard + kSilence);
+    wake = std::min(wake, caller.heard + silence_);
   }
   if (now < accept_again_) wake = std::min(wake, accept_again_);
   if (wake == Instant::max()) return -1;
@@ -228,7 +229,8 @@ Result<void> clear_place(const fs::path& dir, const AdminAddress& address) {
 
 }  // namespace
 
-Result<std::unique_ptr<AdminSocket>> AdminSocket::listen(const fs::path& dir, AdminHandler handler) {
+Result<std::unique_ptr<AdminSocket>> AdminSocket::listen(const fs::path& dir, AdminHandler handler,
+                                                         Duration silence) {
   auto address = AdminAddress::of(dir);
   if (!address) return std::move(address).error();
   if (auto cleared = clear_place(dir, *address); !cleared) return std::move(cleared).error();
@@ -249,7 +251,7 @@ Result<std::unique_ptr<AdminSocket>> AdminSocket::listen(const fs::path& dir, Ad
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
   auto server = std::make_unique<AdminServer>(*std::move(address), std::move(listener), std::move(stop),
-                                              std::move(handler));
+                                              std::move(handler), silence);
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return std::unique_ptr<AdminSocket>{std::move(server)};
 }

@@ -72,7 +72,7 @@ std::optional<std::string> nearest(std::string_view name, const std::vector<std:
   return found;
 }
 
-std::string_view last_part(std::string_view key) {
+std::string last_part(const std::string& key) {
   return key.substr(key.rfind('.') + 1);
 }
 
@@ -100,7 +100,8 @@ struct ConfigReader::Impl {
   std::vector<std::string> names_in(std::string_view prefix) const;
   std::vector<std::string> tables_known() const;
   void look_for_unknown(const toml::table& table, const std::string& prefix);
-  void note_unknown(const toml::key& key, const toml::node& node, const std::string& prefix);
+  void note(const toml::key& key, std::string text);
+  std::string hint_for(std::string_view name, bool is_table, std::string_view prefix) const;
 
   std::optional<std::pair<toml::source_index, std::string>> unknown;  ///< The one with the lowest line.
 };
@@ -161,40 +162,47 @@ void ConfigReader::Impl::look_for_unknown(const toml::table& table, const std::s
     if (table_known && node.is_table()) {
       look_for_unknown(*node.as_table(), full + ".");
     } else if (table_known) {
-      unknown = {key.source().begin.line,
-                 fmt::format("{} is {}, must be a table: write [{}]", full, describe(node), full)};
+      note(key, fmt::format("{} is {}, must be a table: write [{}]", full, describe(node), full));
     } else {
-      note_unknown(key, node, prefix);
+      const std::string name = escape_controls(key.str().substr(0, kShownCharacters));
+      const std::string where = prefix.empty() ? "" : " in [" + prefix.substr(0, prefix.size() - 1) + "]";
+      note(key, fmt::format("unknown {} '{}'{}; {}", node.is_table() ? "table" : "key", name, where,
+                            hint_for(name, node.is_table(), prefix)));
     }
   }
 }
 
-void ConfigReader::Impl::note_unknown(const toml::key& key, const toml::node& node,
-                                      const std::string& prefix) {
+void ConfigReader::Impl::note(const toml::key& key, std::string text) {
   const toml::source_index line = key.source().begin.line;
-  if (unknown && unknown->first <= line) return;
+  if (!unknown || line < unknown->first) unknown = {line, std::move(text)};
+}
 
-  const std::string name = escape_controls(key.str().substr(0, kShownCharacters));
-  const std::string where = prefix.empty() ? "" : " in [" + prefix.substr(0, prefix.size() - 1) + "]";
+std::string ConfigReader::Impl::hint_for(std::string_view name, bool is_table,
+                                         std::string_view prefix) const {
   const std::vector<std::string> here = names_in(prefix);
-  std::string hint;
-  if (const auto near = nearest(name, node.is_table() && prefix.empty() ? tables_known() : here)) {
-    hint = fmt::format("did you mean '{}'?", *near);
-  } else {
-    // Right word, wrong table: compare with the last part of every key.
-    for (const std::string& candidate : known) {
-      if (last_part(candidate) == name) hint = fmt::format("did you mean '{}' in another table?", candidate);
-    }
+  if (const auto near = nearest(name, is_table && prefix.empty() ? tables_known() : here)) {
+    return fmt::format("did you mean '{}'?", *near);
   }
-  if (hint.empty()) {
-    hint = here.empty() ? "remove it" : fmt::format("known there: {}", joined(here, "and"));
+  // Right word, wrong table?
+  std::vector<std::string> words;
+  for (const std::string& key : known) words.push_back(last_part(key));
+  if (const auto near = nearest(name, words)) {
+    const std::string& key =
+        known[static_cast<std::size_t>(std::find(words.begin(), words.end(), *near) - words.begin())];
+    const std::size_t dot = key.rfind('.');
+    return dot == std::string::npos ? fmt::format("did you mean '{}' above the first table?", key)
+                                    : fmt::format("did you mean '{}' in [{}]?", *near, key.substr(0, dot));
   }
-  unknown = {line,
-             fmt::format("unknown {} '{}'{}; {}", node.is_table() ? "table" : "key", name, where, hint)};
+  return here.empty() ? "remove it" : fmt::format("known there: {}", joined(here, "and"));
 }
 
 Result<ConfigReader> ConfigReader::open(const fs::path& path) {
   auto content = read_file(path);
+  if (!content && content.error().code() == Errc::NotFound) {
+    return Error{
+        Errc::NotFound,
+        fmt::format("there is no configuration at {}; give its place with --config PATH", path.string())};
+  }
   if (!content) return std::move(content).error();
   auto impl = std::make_unique<Impl>();
   impl->path = path;
@@ -319,7 +327,6 @@ void ConfigReader::reject(std::string_view key, std::string_view why_and_what_to
 }
 
 Result<void> ConfigReader::finish() {
-  // Before the values: a misspelt key is the likelier reason of what a value check missed.
   if (!impl_->mistake) {
     impl_->look_for_unknown(impl_->root, "");
     if (impl_->unknown) impl_->mistake = impl_->error_at(impl_->unknown->first, impl_->unknown->second);

@@ -14,7 +14,7 @@ namespace culvert {
 struct LogConfig {
   std::string level = "info";     ///< trace, debug, info, warning, error.
   std::string format = "text";    ///< text, or json: one object a line.
-  std::filesystem::path file;     ///< Empty: stderr, which systemd's journal keeps.
+  std::filesystem::path file{};   ///< Empty: stderr, which systemd's journal keeps.
   std::size_t max_size_mib = 16;  ///< Rotate at this size; 1 to 1,024.
   std::size_t max_files = 8;      ///< Rotated files kept; 1 to 100.
 };

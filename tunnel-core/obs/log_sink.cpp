@@ -89,8 +89,8 @@ int RotatingFileSink::open_file() noexcept {
   fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
   if (fd_ < 0) return errno;
   struct stat status {};
-  size_ =
-      ::fstat(fd_, &status) == 0 && S_ISREG(status.st_mode) ? static_cast<std::uint64_t>(status.st_size) : 0;
+  regular_ = ::fstat(fd_, &status) == 0 && S_ISREG(status.st_mode);
+  size_ = regular_ ? static_cast<std::uint64_t>(status.st_size) : 0;
   return 0;
 }
 
@@ -98,6 +98,7 @@ int RotatingFileSink::append(std::string_view line) noexcept {
   if (fd_ < 0) {
     if (const int error = open_file(); error != 0) return error;
   }
+  if (!regular_) return write_all(fd_, line);
   if (const int error = write_all(fd_, line); error != 0) {
     // Half a line would run into the next one. Where truncating fails too, half a line is what remains.
     if (::ftruncate(fd_, static_cast<off_t>(size_)) != 0) size_ += line.size();

@@ -48,6 +48,7 @@ class RotatingFileSink final : public spdlog::sinks::base_sink<std::mutex> {
   std::uint64_t max_bytes_;
   std::size_t max_files_;
   int fd_ = -1;
+  bool regular_ = true;  ///< A device or pipe is written to, but never rotated.
   std::uint64_t size_ = 0;
   std::uint64_t rotate_at_;
   bool failing_ = false;
