@@ -56,7 +56,8 @@ echo one >&3
 until_true "the first word came back" grep -q one /trial/echoed
 dpkg -i /trial/newer-culvert-gateway_*.deb >/trial/upgrade.log 2>&1 &
 upgrade=$!
-until_true "the gateway draining" sh -c '[ "$(systemctl show --property=SubState --value culvert-gateway)" = stop-sigterm ]'
+draining() { [ "$(systemctl show --property=SubState --value culvert-gateway)" = stop-sigterm ]; }
+until_true "the gateway draining" draining
 echo two >&3
 until_true "the stream still works while the gateway drains" grep -q two /trial/echoed
 exec 3>&-

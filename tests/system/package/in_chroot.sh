@@ -7,7 +7,7 @@ export DEBIAN_FRONTEND=noninteractive
 data=/var/lib/culvert-gateway
 
 step "install with the dependencies that the packages name"
-apt-get -y -qq install --no-install-recommends /trial/culvert-gateway_*.deb /trial/culvert-agent_*.deb >/trial/apt.log 2>&1 ||
+apt-get -y -qq install --no-install-recommends /trial/culvert-*.deb >/trial/apt.log 2>&1 ||
   { tail -n 20 /trial/apt.log >&2; fail "apt-get install"; }
 for program in culvert-gateway culvert-agent culvert-certs; do
   "$program" --help >/dev/null || fail "$program --help"
@@ -19,8 +19,10 @@ done
 
 step "init as root gives every file to the daemon's user"
 culvert-gateway init --data "$data" --hostname localhost --listen 127.0.0.1:443 >/dev/null
-[ -z "$(find "$data" ! -user culvert-gateway)" ] || fail "not owned by culvert-gateway: $(find "$data" ! -user culvert-gateway)"
-[ -z "$(find "$data" -perm /077)" ] || fail "readable by others: $(find "$data" -perm /077)"
+foreign=$(find "$data" ! -user culvert-gateway)
+[ -z "$foreign" ] || fail "not owned by culvert-gateway: $foreign"
+public=$(find "$data" -perm /077)
+[ -z "$public" ] || fail "open to others: $public"
 
 step "commands find the default configuration"
 culvert-gateway org add acme
