@@ -41,8 +41,8 @@ class IntrusiveList {
   }
 
   bool empty() const { return end_.next_ == &end_; }
-  T* front() { return empty() ? nullptr : static_cast<T*>(end_.next_->owner_); }
-  T* next(T& element) {
+  T* front() const { return empty() ? nullptr : static_cast<T*>(end_.next_->owner_); }
+  T* next(T& element) const {
     ListHook* const hook = (element.*Hook).next_;
     return hook == &end_ ? nullptr : static_cast<T*>(hook->owner_);
   }

@@ -14,7 +14,8 @@ namespace culvert {
 
 class Lane {
  public:
-  Lane(LaneId id, SlabPool& slabs, Instant now) : id(id), splitter(slabs), last_received(now), rate_since_(now) {}
+  Lane(LaneId lane_id, SlabPool& slabs, Instant now)
+      : id(lane_id), splitter(slabs), last_received(now), rate_since_(now) {}
 
   /// A frame that was handed out for this lane and is not receipted yet.
   struct InFlight {

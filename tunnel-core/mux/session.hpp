@@ -155,6 +155,7 @@ class Session {
   void make_due(Stream& stream, std::uint8_t flags);
   void activate(Stream& stream);
   void request_ack(Stream& stream, Instant now);
+  void disown(Stream& stream);
   void start_reset(Stream& stream, Errc reason, std::string_view text);
   void release_halves(Stream& stream);
   void note_active(Stream& stream, Instant now);

@@ -39,8 +39,12 @@ enum StreamSignal : std::uint8_t {
 };
 
 struct Stream {
-  Stream(StreamId id, OpenInfo info, StreamPhase phase, SlabPool& slabs, CreditPool& credit)
-      : id(id), phase(phase), info(std::move(info)), send(slabs, credit.memory), receive(slabs, credit) {}
+  Stream(StreamId stream_id, OpenInfo open_info, StreamPhase first_phase, SlabPool& slabs, CreditPool& credit)
+      : id(stream_id),
+        phase(first_phase),
+        info(std::move(open_info)),
+        send(slabs, credit.memory),
+        receive(slabs, credit) {}
 
   const StreamId id;
   StreamPhase phase;
@@ -49,7 +53,7 @@ struct Stream {
   bool open_settled = false; ///< OPEN is receipted or answered: frames may take any lane.
   bool asked_to_read = false;///< The owner was refused room to read; it is told when there is some.
   bool ack_fin_receipted = false;
-  bool told_end = false;     ///< kReset or kFinished was polled.
+  bool told_end = false;     ///< The owner knows of the end, or caused it: no more events.
   bool reset_when_accepted = false;  ///< The local socket was reset: RESET follows the bytes already read.
   LaneId pinned{};           ///< The lane that carried OPEN, until open_settled; 0 none.
   Errc reset_reason = Errc::StreamCancelled;
