@@ -14,8 +14,8 @@ constexpr std::size_t kMaxFrameSize = 16384;  ///< The largest TLS record: one f
 constexpr std::size_t kMaxPayload = kMaxFrameSize - kFrameHeaderSize;
 static_assert(kMaxFrameSize == kSlabSize, "an opened record fills one slab");
 
-constexpr std::size_t kMaxOpenSize = 1024;     ///< TLVs of OPEN and OPENED.
-constexpr std::size_t kMaxTextSize = 512;      ///< Text of RESET and SESSION_END.
+constexpr std::size_t kMaxOpenSize = 1024;      ///< TLVs of OPEN and OPENED.
+constexpr std::size_t kMaxTextSize = 512;       ///< Text of RESET and SESSION_END.
 constexpr std::uint64_t kMinimumWindow = 8192;  ///< Credit that every stream has per direction, untold.
 constexpr std::uint64_t kMaxOffset = std::uint64_t{1} << 62;
 constexpr std::uint32_t kMaxIdsAhead = 65536;  ///< OPENs may overtake each other over lanes, but not by more.

@@ -1,5 +1,5 @@
-// Ring<T>: a double-ended queue in one allocation, empty until used. std::deque allocates 576 bytes for nothing,
-// which counts when ten thousand idle streams own four of them.
+// Ring<T>: a double-ended queue in one allocation, empty until used. std::deque allocates 576 bytes for
+// nothing, which counts when ten thousand idle streams own four of them.
 #pragma once
 
 #include <cstddef>

@@ -62,15 +62,15 @@ class Lane {
   const LaneId id;
   FrameSplitter splitter;
   Ring<InFlight> in_flight;
-  Instant last_received;                 ///< Of any byte.
+  Instant last_received;  ///< Of any byte.
   Instant last_ping{};
-  std::uint64_t ping_number = 0;         ///< Of the latest PING sent.
+  std::uint64_t ping_number = 0;  ///< Of the latest PING sent.
   Instant ping_sent_at{};
   bool ping_due = false;
-  std::optional<std::uint64_t> pong_due; ///< Value of the latest PING received.
-  bool end_due = false;                  ///< SESSION_END has to go out.
-  bool close_due = false;                ///< LANE_CLOSE has to go out.
-  bool closing = false;                  ///< One of them went out: nothing else may follow.
+  std::optional<std::uint64_t> pong_due;  ///< Value of the latest PING received.
+  bool end_due = false;                   ///< SESSION_END has to go out.
+  bool close_due = false;                 ///< LANE_CLOSE has to go out.
+  bool closing = false;                   ///< One of them went out: nothing else may follow.
   std::uint64_t sent_bytes = 0;
   std::uint64_t received_bytes = 0;
 
@@ -79,15 +79,15 @@ class Lane {
  private:
   static constexpr std::size_t kReceiptEvery = 64 * 1024;
 
-  std::uint64_t receipted_ = 0;     ///< Of our state frames.
-  std::uint64_t processed_ = 0;     ///< Of the peer's state frames.
+  std::uint64_t receipted_ = 0;  ///< Of our state frames.
+  std::uint64_t processed_ = 0;  ///< Of the peer's state frames.
   std::uint64_t receipt_sent_ = 0;
   std::size_t unreceipted_bytes_ = 0;
   Instant receipt_deadline_{};
-  Duration round_trip_ = 0ms;       ///< Smoothed, 0 while unknown.
-  std::uint64_t rate_bytes_ = 0;    ///< Receipted since rate_since_.
+  Duration round_trip_ = 0ms;     ///< Smoothed, 0 while unknown.
+  std::uint64_t rate_bytes_ = 0;  ///< Receipted since rate_since_.
   Instant rate_since_;
-  double rate_ = 0;                 ///< Bytes a second, smoothed; 0 while unknown.
+  double rate_ = 0;  ///< Bytes a second, smoothed; 0 while unknown.
 };
 
 }  // namespace culvert

@@ -1,5 +1,5 @@
-// Who may hold how much memory: process -> session -> stream. Bytes are accounted here before they are allocated.
-// Rules: docs/protocol.md §8.2, §8.3.
+// Who may hold how much memory: process -> session -> stream. Bytes are accounted here before they are
+// allocated. Rules: docs/protocol.md §8.2, §8.3.
 #pragma once
 
 #include <algorithm>
@@ -52,8 +52,8 @@ class SessionMemory {
     process_.release(n);
   }
 
-  /// How much a stream that holds `held` above its minimum may add, so that it holds at most three times what its
-  /// session has left, and the session three times what the process has left.
+  /// How much a stream that holds `held` above its minimum may add, so that it holds at most three times what
+  /// its session has left, and the session three times what the process has left.
   std::uint64_t room_to_grow(std::uint64_t held) const {
     return std::min(quarter_room(ceiling_ - used_, held), quarter_room(process_.left(), used_));
   }

@@ -55,10 +55,12 @@ Result<void> ReceiveBuffer::copy_into_pages(std::uint64_t offset, ByteSpan bytes
   return {};
 }
 
-/// Appends to what is ready or sorts in ahead of it, joined to a neighbour that lies beside it in the same page.
+/// Appends to what is ready or sorts in ahead of it, joined to a neighbour that lies beside it in the same
+/// page.
 void ReceiveBuffer::add(Piece piece) {
   const auto adjoins = [](const Piece& first, const Piece& second) {
-    return !first.kept && !second.kept && first.end() == second.offset && first.data + first.length == second.data;
+    return !first.kept && !second.kept && first.end() == second.offset &&
+           first.data + first.length == second.data;
   };
   if (piece.offset == received_) {
     received_ = piece.end();

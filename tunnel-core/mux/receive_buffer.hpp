@@ -1,9 +1,9 @@
 // Puts the bytes of one direction of one stream in order. No credit here: that is ReceiveHalf.
 //
-// A payload that fills its slab keeps it (no copy). Everything smaller is copied into pages addressed by offset: page k holds
-// the bytes [k·16 KiB, (k+1)·16 KiB). A window of W bytes touches at most W/16 KiB + 1 pages, so no framing, however
-// hostile, makes the buffer larger than its window and one slab. Where kept slabs and pages together
-// would pass that, the kept ones are copied into pages, each byte at most once.
+// A payload that fills its slab keeps it (no copy). Everything smaller is copied into pages addressed by
+// offset: page k holds the bytes [k·16 KiB, (k+1)·16 KiB). A window of W bytes touches at most W/16 KiB + 1
+// pages, so no framing, however hostile, makes the buffer larger than its window and one slab. Where kept
+// slabs and pages together would pass that, the kept ones are copied into pages, each byte at most once.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,8 @@ class ReceiveBuffer {
   std::uint64_t accepted() const { return accepted_; }  ///< Every byte below was consumed.
   std::size_t gaps() const { return ahead_.size(); }    ///< Pieces that wait for bytes before them.
 
-  /// The next bytes to deliver, in order; returns how many spans were filled. Valid until consume() or insert().
+  /// The next bytes to deliver, in order; returns how many spans were filled. Valid until consume() or
+  /// insert().
   std::size_t readable(std::span<ByteSpan> out) const;
   /// The local kernel took n bytes.
   void consume(std::size_t n);
@@ -68,11 +69,11 @@ class ReceiveBuffer {
   SlabPool* pool_;
   std::uint64_t received_ = 0;
   std::uint64_t accepted_ = 0;
-  Ring<Piece> ready_;                      ///< [accepted_, received_), in order.
-  std::map<std::uint64_t, Piece> ahead_;   ///< Beyond received_, by offset, disjoint.
-  std::vector<Page> pages_;                ///< Sorted by number; mostly none or one.
-  std::size_t kept_ = 0;                   ///< Pieces that own a slab.
-  bool copy_all_ = false;                  ///< Until empty: keeping slabs would pass the bound.
+  Ring<Piece> ready_;                     ///< [accepted_, received_), in order.
+  std::map<std::uint64_t, Piece> ahead_;  ///< Beyond received_, by offset, disjoint.
+  std::vector<Page> pages_;               ///< Sorted by number; mostly none or one.
+  std::size_t kept_ = 0;                  ///< Pieces that own a slab.
+  bool copy_all_ = false;                 ///< Until empty: keeping slabs would pass the bound.
 };
 
 }  // namespace culvert

@@ -9,8 +9,12 @@ constexpr std::uint64_t kInitialWindow = 256 * 1024;
 constexpr std::uint64_t kAckAtMostEvery = 512 * 1024;
 
 /// Memory behind `extra` bytes of credit: kept slabs may waste an eighth (limits.hpp).
-std::uint64_t cost(std::uint64_t extra) { return extra + extra / 7 + 1; }
-std::uint64_t affordable(std::uint64_t memory) { return memory > 1 ? (memory - 1) / 8 * 7 : 0; }
+std::uint64_t cost(std::uint64_t extra) {
+  return extra + extra / 7 + 1;
+}
+std::uint64_t affordable(std::uint64_t memory) {
+  return memory > 1 ? (memory - 1) / 8 * 7 : 0;
+}
 
 }  // namespace
 
@@ -21,8 +25,8 @@ Result<void> ReceiveHalf::handle_data(std::uint64_t offset, ByteSpan bytes, bool
                                                  std::to_string(granted_ - returned_)};
   }
   if (final_ && (end > *final_ || (fin && end != *final_))) {
-    return Error{Errc::FinalOffsetChanged, "the final offset was " + std::to_string(*final_) + ", now " +
-                                               std::to_string(end)};
+    return Error{Errc::FinalOffsetChanged,
+                 "the final offset was " + std::to_string(*final_) + ", now " + std::to_string(end)};
   }
   if (fin) {
     if (end < highest_) {

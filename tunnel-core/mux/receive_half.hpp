@@ -37,8 +37,8 @@ class ReceiveHalf {
   bool fin_delivered() const { return fin_delivered_; }
   void set_fin_delivered() { fin_delivered_ = true; }
 
-  /// Raises `granted` towards the window the stream has earned, as far as memory allows. The window doubles when
-  /// half of it was used up within two round trips (10 ms at least).
+  /// Raises `granted` towards the window the stream has earned, as far as memory allows. The window doubles
+  /// when half of it was used up within two round trips (10 ms at least).
   void update_credit(Instant now, Duration round_trip);
   /// Enough was accepted since the last ACK that the sender should hear of it at once.
   bool ack_is_urgent() const;
@@ -64,12 +64,12 @@ class ReceiveHalf {
   CreditPool& credit_;
   std::uint64_t granted_ = kMinimumWindow;
   std::uint64_t returned_ = 0;
-  std::uint64_t highest_ = 0;        ///< Behind the furthest byte that ever arrived.
-  std::uint64_t reserved_ = 0;       ///< Credit above the minimum that is backed by memory, bytes.
+  std::uint64_t highest_ = 0;   ///< Behind the furthest byte that ever arrived.
+  std::uint64_t reserved_ = 0;  ///< Credit above the minimum that is backed by memory, bytes.
   std::uint64_t window_ = kMinimumWindow;
   std::uint64_t acked_accepted_ = 0;
   std::uint64_t acked_granted_ = kMinimumWindow;
-  std::uint64_t tune_from_ = 0;      ///< accepted() when the present measurement of the window began.
+  std::uint64_t tune_from_ = 0;  ///< accepted() when the present measurement of the window began.
   Instant tune_since_{};
   std::optional<std::uint64_t> final_;
   bool fin_delivered_ = false;

@@ -11,7 +11,9 @@ constexpr std::size_t kSmallestTail = 512;
 
 }  // namespace
 
-std::uint64_t SendHalf::free_credit() const { return limit() > read_ ? limit() - read_ : 0; }
+std::uint64_t SendHalf::free_credit() const {
+  return limit() > read_ ? limit() - read_ : 0;
+}
 
 bool SendHalf::extendable() const {
   return !segments_.empty() && segments_.back().offset >= sent_ && !segments_.back().queued_again &&
@@ -19,7 +21,8 @@ bool SendHalf::extendable() const {
          segments_.back().data + segments_.back().length == packing_.data() + packing_used_;
 }
 
-std::size_t SendHalf::prepare_read(std::span<MutableByteSpan> out, std::uint64_t credit, std::uint64_t read_ahead) {
+std::size_t SendHalf::prepare_read(std::span<MutableByteSpan> out, std::uint64_t credit,
+                                   std::uint64_t read_ahead) {
   const std::uint64_t waiting = read_ - sent_;
   std::uint64_t room = std::min({credit, free_credit(), read_ahead > waiting ? read_ahead - waiting : 0});
   if (final_ || room == 0 || out.empty()) return 0;
@@ -82,7 +85,8 @@ void SendHalf::commit_read(std::size_t n) {
     }
     filled += taken == kMaxPayload ? 1 : 0;
   }
-  if (offered > 0 && filled == offered) read_slabs_ = std::min<std::uint8_t>(read_slabs_ * 2, kMostSlabsARead);
+  if (offered > 0 && filled == offered)
+    read_slabs_ = std::min<std::uint8_t>(read_slabs_ * 2, kMostSlabsARead);
   if (filled < offered) read_slabs_ = static_cast<std::uint8_t>(filled + 1);
   while (!offered_.empty()) offered_.pop_front();
   extending_ = packing_offered_ = false;
@@ -127,7 +131,9 @@ SendPiece SendHalf::resend_frame() {
   again_.pop_front();
   segment.queued_again = false;
   const std::uint64_t end = std::min(segment.end(), sent_);
-  SendPiece piece{segment.offset, {segment.data, static_cast<std::size_t>(end - segment.offset)}, false,
+  SendPiece piece{segment.offset,
+                  {segment.data, static_cast<std::size_t>(end - segment.offset)},
+                  false,
                   segment.data - kFrameHeaderSize};
   if (final_ && end == *final_) piece.fin = fin_sent_ = true;
   skip_settled_resends();
@@ -182,8 +188,8 @@ void SendHalf::handle_lost(std::uint64_t offset, std::size_t length, bool fin) {
 
 Result<void> SendHalf::handle_ack(std::uint64_t accepted, std::uint64_t granted, bool fin) {
   if (accepted > sent_) {
-    return Error{Errc::FlowControlViolation, "ACK of " + std::to_string(accepted) + ", sent were " +
-                                                 std::to_string(sent_)};
+    return Error{Errc::FlowControlViolation,
+                 "ACK of " + std::to_string(accepted) + ", sent were " + std::to_string(sent_)};
   }
   if (granted >= kMaxOffset) return Error{Errc::FlowControlViolation, "granted is beyond 2^62"};
   if (fin && (!final_ || accepted != *final_)) {
@@ -205,8 +211,8 @@ void SendHalf::pop_segment() {
   segments_.front().queued_again = false;
   segments_.pop_front();
   if (unsent_ > 0) --unsent_;
-  const bool shared = (!segments_.empty() && segments_.front().slab.data() == base) ||
-                      (packing_ && packing_.data() == base);
+  const bool shared =
+      (!segments_.empty() && segments_.front().slab.data() == base) || (packing_ && packing_.data() == base);
   if (!shared) --slab_count_;
 }
 

@@ -19,7 +19,8 @@ struct SendPiece {
   std::uint64_t offset;
   ByteSpan bytes;
   bool fin;
-  std::byte* headroom;  ///< 16 free bytes right before `bytes` for the header, or null: then it goes out apart.
+  std::byte*
+      headroom;  ///< 16 free bytes right before `bytes` for the header, or null: then it goes out apart.
 };
 
 class SendHalf {
@@ -39,7 +40,8 @@ class SendHalf {
 
   // Lanes.
   bool has_frame() const;
-  /// The next piece to send; sending_ moves on. has_frame() must hold. Views live until the bytes are accepted.
+  /// The next piece to send; sending_ moves on. has_frame() must hold. Views live until the bytes are
+  /// accepted.
   SendPiece next_frame();
   void handle_receipt(std::uint64_t offset, std::size_t length, bool fin);
   /// The lane with this frame is lost: queued again, unless accepted or receipted elsewhere.
@@ -88,17 +90,17 @@ class SendHalf {
 
   SlabPool* slabs_;
   SessionMemory& memory_;
-  Ring<Segment> segments_;         ///< [accepted_, read_), contiguous.
-  std::size_t unsent_ = 0;         ///< Index of the first segment that ends behind sent_.
-  Ring<std::uint64_t> again_;      ///< Offsets of segments to send again.
-  SlabRef packing_;                ///< The slab that small reads are packed into.
+  Ring<Segment> segments_;     ///< [accepted_, read_), contiguous.
+  std::size_t unsent_ = 0;     ///< Index of the first segment that ends behind sent_.
+  Ring<std::uint64_t> again_;  ///< Offsets of segments to send again.
+  SlabRef packing_;            ///< The slab that small reads are packed into.
   std::size_t packing_used_ = 0;
-  Ring<SlabRef> offered_;          ///< Slabs handed out by prepare_read.
-  bool extending_ = false;         ///< The first offered span continues the last segment.
-  bool packing_offered_ = false;   ///< The first offered span lies in packing_.
-  std::uint8_t read_slabs_ = 1;    ///< Slabs to offer next time: doubles while reads fill them.
-  std::uint32_t slab_count_ = 0;   ///< Distinct slabs owned.
-  std::uint64_t reserved_ = 0;     ///< Memory above the minimum and one slab, bytes.
+  Ring<SlabRef> offered_;         ///< Slabs handed out by prepare_read.
+  bool extending_ = false;        ///< The first offered span continues the last segment.
+  bool packing_offered_ = false;  ///< The first offered span lies in packing_.
+  std::uint8_t read_slabs_ = 1;   ///< Slabs to offer next time: doubles while reads fill them.
+  std::uint32_t slab_count_ = 0;  ///< Distinct slabs owned.
+  std::uint64_t reserved_ = 0;    ///< Memory above the minimum and one slab, bytes.
   std::uint64_t read_ = 0;
   std::uint64_t sent_ = 0;
   std::uint64_t accepted_ = 0;

@@ -25,7 +25,8 @@ Stream* Session::find(StreamId id) const {
 
 Result<Stream*> Session::add_stream(StreamId id, OpenInfo info, StreamPhase phase) {
   if (open_count_ >= config_.streams) {
-    return Error{Errc::StreamLimitReached, "the session has its " + std::to_string(config_.streams) + " streams"};
+    return Error{Errc::StreamLimitReached,
+                 "the session has its " + std::to_string(config_.streams) + " streams"};
   }
   if (!memory_.reserve(kStreamMinimum)) {
     return Error{Errc::MemoryLimitReached, "the memory of the session is used up"};
@@ -41,7 +42,8 @@ Result<Stream*> Session::add_stream(StreamId id, OpenInfo info, StreamPhase phas
 Result<StreamId> Session::open_stream(OpenInfo info, void* owner, Instant now) {
   if (ended_) return Error{Errc::SessionClosed, "the session has ended"};
   if (draining()) return Error{Errc::Draining, "the session is draining"};
-  if (next_own_id_ >= kLastId) return Error{Errc::StreamIdsExhausted, "all stream ids of the session are used"};
+  if (next_own_id_ >= kLastId)
+    return Error{Errc::StreamIdsExhausted, "all stream ids of the session are used"};
   auto added = add_stream(StreamId{next_own_id_}, std::move(info), StreamPhase::Opening);
   if (!added) return std::move(added).error();
   next_own_id_ += 2;
@@ -117,7 +119,8 @@ void Session::start_reset(Stream& stream, Errc reason, std::string_view text) {
   release_halves(stream);
   stream.due = 0;
   ++reset_total_;
-  // Also for a stream whose OPEN never left: the ids must stay consecutive, so OPEN goes out right before RESET.
+  // Also for a stream whose OPEN never left: the ids must stay consecutive, so OPEN goes out right before
+  // RESET.
   make_due(stream, never_sent ? kOpenDue | kResetDue : kResetDue);
 }
 
@@ -141,7 +144,8 @@ const OpenInfo* Session::open_info(StreamId id) const {
 
 std::size_t Session::prepare_read(StreamId id, std::span<MutableByteSpan> out) {
   Stream* const stream = find(id);
-  if (stream == nullptr || (stream->phase != StreamPhase::Open && stream->phase != StreamPhase::Opening)) return 0;
+  if (stream == nullptr || (stream->phase != StreamPhase::Open && stream->phase != StreamPhase::Opening))
+    return 0;
   const std::uint64_t credit = stream->send.free_credit();
   const std::size_t count = stream->send.prepare_read(out, credit, config_.read_ahead);
   stream->asked_to_read = count == 0;
@@ -159,7 +163,8 @@ void Session::commit_read(StreamId id, std::size_t n, Instant now) {
 
 void Session::finish_stream(StreamId id, Instant now) {
   Stream* const stream = find(id);
-  if (stream == nullptr || (stream->phase != StreamPhase::Open && stream->phase != StreamPhase::Opening)) return;
+  if (stream == nullptr || (stream->phase != StreamPhase::Open && stream->phase != StreamPhase::Opening))
+    return;
   stream->send.finish();
   activate(*stream);
   note_active(*stream, now);
@@ -209,7 +214,8 @@ void Session::handle_fin_delivered(StreamId id, Instant now) {
 
 /// Both directions are done: the socket can be closed. The object stays until our ACK{FIN} is receipted.
 void Session::maybe_finish(Stream& stream) {
-  if (stream.phase != StreamPhase::Open || !stream.receive.fin_delivered() || !stream.send.fin_acknowledged()) return;
+  if (stream.phase != StreamPhase::Open || !stream.receive.fin_delivered() || !stream.send.fin_acknowledged())
+    return;
   stream.phase = StreamPhase::Ended;
   release_halves(stream);
   signal(stream, kFinished);
@@ -276,7 +282,8 @@ void Session::note_active(Stream& stream, Instant now) {
 }
 
 SessionStats Session::stats() const {
-  SessionStats stats{open_count_, opened_total_, reset_total_, late_frames_, 0, memory_.used(), memory_.ceiling()};
+  SessionStats stats{open_count_, opened_total_,  reset_total_,     late_frames_,
+                     0,           memory_.used(), memory_.ceiling()};
   for (const auto& [id, stream] : streams_) stats.backlog_bytes += stream->send.unaccepted();
   return stats;
 }

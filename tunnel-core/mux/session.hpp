@@ -1,5 +1,6 @@
 // The session: one end of the lasting relation between agent and gateway, as a machine without I/O or clock.
-// Bytes and an instant go in (handle_*), bytes and events come out (poll_*). docs/protocol.md is the specification.
+// Bytes and an instant go in (handle_*), bytes and events come out (poll_*). docs/protocol.md is the
+// specification.
 //
 // Sources: session.cpp (streams, the caller's side), session_receive.cpp (frames in), session_transmit.cpp
 // (frames out), session_lanes.cpp (lanes, redelivery, time, the end).
@@ -24,15 +25,15 @@ namespace culvert {
 struct StreamEvent {
   StreamId stream;
   StreamSignal signal;
-  void* owner;           ///< As given to open_stream() or accept_stream(); null with kOffered.
-  Errc reason{};         ///< With kReset.
-  std::string text;      ///< With kReset, for people; may be empty.
+  void* owner;       ///< As given to open_stream() or accept_stream(); null with kOffered.
+  Errc reason{};     ///< With kReset.
+  std::string text;  ///< With kReset, for people; may be empty.
 };
 
 /// Of the session itself.
 struct SessionEvent {
   enum class Kind {
-    LaneDead,      ///< Silent for 2.5 s, replaced by a newer epoch, or closed by the peer: close its connection.
+    LaneDead,  ///< Silent for 2.5 s, replaced by a newer epoch, or closed by the peer: close its connection.
     PeerDraining,  ///< The peer takes and opens no more streams.
     Ended,         ///< By the peer, a broken rule or a deadline. Streams got kReset before.
   };
@@ -70,9 +71,9 @@ struct SessionStats {
   std::size_t streams = 0;
   std::uint64_t opened_total = 0;
   std::uint64_t reset_total = 0;
-  std::uint64_t late_frames = 0;     ///< For finished streams; harmless.
+  std::uint64_t late_frames = 0;  ///< For finished streams; harmless.
   std::uint64_t backlog_bytes = 0;
-  std::uint64_t memory_bytes = 0;    ///< Reserved.
+  std::uint64_t memory_bytes = 0;  ///< Reserved.
   std::uint64_t memory_ceiling = 0;
 };
 
@@ -96,13 +97,16 @@ class Session {
 
   /// Where the next bytes of the local socket may go. 0 spans: wait for kWritable (backpressure).
   std::size_t prepare_read(StreamId id, std::span<MutableByteSpan> out);
-  void commit_read(StreamId id, std::size_t n, Instant now);  ///< Must follow each prepare_read() that gave spans.
-  void finish_stream(StreamId id, Instant now);               ///< The local socket reported its end.
+  void commit_read(StreamId id, std::size_t n,
+                   Instant now);                 ///< Must follow each prepare_read() that gave spans.
+  void finish_stream(StreamId id, Instant now);  ///< The local socket reported its end.
 
-  /// The next bytes for the local socket; 0 spans when there are none. Valid until consume() or handle_bytes().
+  /// The next bytes for the local socket; 0 spans when there are none. Valid until consume() or
+  /// handle_bytes().
   std::size_t readable(StreamId id, std::span<ByteSpan> out) const;
   void consume(StreamId id, std::size_t n, Instant now);  ///< The kernel took n bytes.
-  /// Every byte and the FIN have been accepted: shut the socket down for writing, then call handle_fin_delivered().
+  /// Every byte and the FIN have been accepted: shut the socket down for writing, then call
+  /// handle_fin_delivered().
   bool at_end(StreamId id) const;
   void handle_fin_delivered(StreamId id, Instant now);
 
@@ -134,10 +138,12 @@ class Session {
   std::optional<StreamEvent> poll_stream_event();
   std::optional<SessionEvent> poll_session_event();
 
-  /// Opens and takes no more streams. Streams that still run after `timeout` are the caller's to reset, by end().
+  /// Opens and takes no more streams. Streams that still run after `timeout` are the caller's to reset, by
+  /// end().
   void drain(Duration timeout, Instant now);
   bool draining() const { return draining_ || peer_draining_; }
-  /// Resets every stream and tells the peer on all lanes. No frame comes out of it afterwards but SESSION_END.
+  /// Resets every stream and tells the peer on all lanes. No frame comes out of it afterwards but
+  /// SESSION_END.
   void end(Errc reason, std::string_view text, Instant now);
   bool ended() const { return ended_; }
 
@@ -199,7 +205,8 @@ class Session {
 
   // Declared before streams_: hooks of streams that die with the session must find their lists alive.
   IntrusiveList<Stream, &Stream::control_hook> control_list_;
-  IntrusiveList<Stream, &Stream::data_hook> sparse_list_;  ///< Has just become busy: one quantum before the others.
+  IntrusiveList<Stream, &Stream::data_hook>
+      sparse_list_;  ///< Has just become busy: one quantum before the others.
   IntrusiveList<Stream, &Stream::data_hook> bulk_list_;
   IntrusiveList<Stream, &Stream::event_hook> event_list_;
   IntrusiveList<Stream, &Stream::ack_hook> ack_list_;
@@ -209,11 +216,11 @@ class Session {
   StreamMap streams_;
 
   std::uint32_t next_own_id_;
-  std::uint32_t next_peer_id_;               ///< Behind the highest id the peer has opened.
-  std::set<std::uint32_t> missing_peer_ids_; ///< Below it, but not seen yet: their OPEN was overtaken.
+  std::uint32_t next_peer_id_;                ///< Behind the highest id the peer has opened.
+  std::set<std::uint32_t> missing_peer_ids_;  ///< Below it, but not seen yet: their OPEN was overtaken.
 
   std::map<LaneId, std::unique_ptr<Lane>> lanes_;
-  std::set<LaneId> used_lanes_;              ///< In this epoch.
+  std::set<LaneId> used_lanes_;  ///< In this epoch.
   std::uint32_t epoch_ = 0;
   Instant laneless_since_;
   bool had_lane_ = false;
@@ -231,7 +238,7 @@ class Session {
   std::uint64_t opened_total_ = 0;
   std::uint64_t reset_total_ = 0;
   std::uint64_t late_frames_ = 0;
-  std::size_t open_count_ = 0;               ///< Streams that are neither Resetting nor Ended.
+  std::size_t open_count_ = 0;  ///< Streams that are neither Resetting nor Ended.
 };
 
 }  // namespace culvert

@@ -6,7 +6,8 @@
 namespace culvert {
 namespace {
 
-/// Kept while round trips are unknown: long enough that windows grow on a far line, short enough for a near one.
+/// Kept while round trips are unknown: long enough that windows grow on a far line, short enough for a near
+/// one.
 constexpr Duration kUnknownRoundTrip = 100ms;
 
 }  // namespace
@@ -27,12 +28,14 @@ Duration Session::round_trip() const {
 Result<void> Session::attach_lane(LaneId id, std::uint32_t epoch, ByteCount peer_replay, Instant now) {
   if (ended_) return Error{Errc::SessionClosed, "the session has ended"};
   if (epoch < epoch_) {
-    return Error{Errc::EpochInvalid, "epoch " + std::to_string(epoch) + " is older than " + std::to_string(epoch_)};
+    return Error{Errc::EpochInvalid,
+                 "epoch " + std::to_string(epoch) + " is older than " + std::to_string(epoch_)};
   }
   if (epoch > epoch_) {
     while (!lanes_.empty()) {
       const LaneId old = lanes_.begin()->first;
-      session_events_.push_back({SessionEvent::Kind::LaneDead, old, Errc::EpochInvalid, "replaced by a newer epoch"});
+      session_events_.push_back(
+          {SessionEvent::Kind::LaneDead, old, Errc::EpochInvalid, "replaced by a newer epoch"});
       lose_lane(old);
     }
     epoch_ = epoch;
@@ -95,7 +98,8 @@ void Session::redeliver(const FrameHeader& header) {
     case FrameType::Return:
       if (running) make_due(*stream, kReturnDue);
       return;
-    default: return;
+    default:
+      return;
   }
 }
 
@@ -103,13 +107,13 @@ Instant Session::poll_timeout() const {
   Instant next = Instant::max();
   const auto consider = [&next](Instant at) { next = std::min(next, at); };
   if (ended_) return next;
-  if (!session_events_.empty()) return Instant::min();
   for (const auto& [id, lane] : lanes_) {
     consider(std::max(lane->last_received, lane->last_ping) + kPingAfter);
     consider(lane->last_received + kLaneDeadAfter);
     if (const auto receipt = lane->receipt_deadline()) consider(*receipt);
   }
-  if (lanes_.empty()) consider(laneless_since_ + (had_lane_ ? config_.resume_deadline : config_.first_lane_deadline));
+  if (lanes_.empty())
+    consider(laneless_since_ + (had_lane_ ? config_.resume_deadline : config_.first_lane_deadline));
   if (const Stream* const stream = ack_list_.front()) consider(stream->deadline);
   if (const Stream* const stream = opening_list_.front()) consider(stream->open_deadline);
   if (const Stream* const stream = resetting_list_.front()) consider(stream->reset_deadline);
@@ -135,7 +139,8 @@ void Session::handle_timeout(Instant now) {
   }
   while (Stream* const stream = opening_list_.front()) {
     if (stream->open_deadline > now) break;
-    start_reset(*stream, Errc::OpenTimedOut, lanes_.empty() ? "the session is down" : "the target was not reached in time");
+    start_reset(*stream, Errc::OpenTimedOut,
+                lanes_.empty() ? "the session is down" : "the target was not reached in time");
     signal(*stream, kReset);
   }
   while (Stream* const stream = resetting_list_.front()) {
@@ -156,12 +161,14 @@ void Session::check_lanes(Instant now) {
     }
   }
   for (const LaneId id : dead) {
-    session_events_.push_back({SessionEvent::Kind::LaneDead, id, Errc::TimedOut, "nothing was received for 2.5 s"});
+    session_events_.push_back(
+        {SessionEvent::Kind::LaneDead, id, Errc::TimedOut, "nothing was received for 2.5 s"});
     handle_lane_lost(id, now);
   }
 }
 
-/// Streams that were idle for a second give back credit above the minimum and what is only kept for the next byte.
+/// Streams that were idle for a second give back credit above the minimum and what is only kept for the next
+/// byte.
 void Session::give_back_idle(Instant now) {
   next_idle_check_ = now + kIdleReturnAfter;
   for (Stream* stream = active_list_.front(); stream != nullptr;) {
@@ -169,7 +176,8 @@ void Session::give_back_idle(Instant now) {
     const bool busy = now - stream->last_active < kIdleReturnAfter || !stream->send.all_accepted() ||
                       stream->receive.has_readable();
     if (!busy) {
-      if (stream->phase == StreamPhase::Open && stream->send.return_idle_credit()) make_due(*stream, kReturnDue);
+      if (stream->phase == StreamPhase::Open && stream->send.return_idle_credit())
+        make_due(*stream, kReturnDue);
       stream->send.release_idle_storage();
       stream->receive.release_idle_storage();
       stream->active_hook.unlink();
@@ -182,7 +190,8 @@ void Session::drain(Duration timeout, Instant) {
   if (draining_ || ended_) return;
   draining_ = true;
   drain_due_ = true;
-  drain_ms_ = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count());
+  drain_ms_ =
+      static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count());
 }
 
 void Session::end(Errc reason, std::string_view text, Instant) {
@@ -217,7 +226,8 @@ void Session::finish_ending(Errc reason, std::string_view text) {
 std::vector<LaneStats> Session::lane_stats(Instant now) const {
   std::vector<LaneStats> all;
   for (const auto& [id, lane] : lanes_) {
-    all.push_back({id, lane->round_trip(), now - lane->last_received, lane->sent_bytes, lane->received_bytes});
+    all.push_back(
+        {id, lane->round_trip(), now - lane->last_received, lane->sent_bytes, lane->received_bytes});
   }
   return all;
 }

@@ -4,12 +4,16 @@
 namespace culvert {
 namespace {
 
-/// Streams that are over but not settled (their RESET or last ACK is not receipted) may be this many beside the
-/// open ones: a peer that never sends receipts cannot make us remember more.
+/// Streams that are over but not settled (their RESET or last ACK is not receipted) may be this many beside
+/// the open ones: a peer that never sends receipts cannot make us remember more.
 constexpr std::size_t kUnsettled = 65536;
 
-bool ends_session(Errc code) { return static_cast<int>(code) >= 1 && static_cast<int>(code) < 64; }
-bool resets_stream(Errc code) { return static_cast<int>(code) >= 64 && static_cast<int>(code) < 128; }
+bool ends_session(Errc code) {
+  return static_cast<int>(code) >= 1 && static_cast<int>(code) < 64;
+}
+bool resets_stream(Errc code) {
+  return static_cast<int>(code) >= 64 && static_cast<int>(code) < 128;
+}
 
 Errc session_reason(std::uint64_t number) {
   const auto code = static_cast<Errc>(static_cast<std::uint16_t>(number));
@@ -18,7 +22,8 @@ Errc session_reason(std::uint64_t number) {
 
 Errc stream_reason(std::uint64_t number) {
   const auto code = static_cast<Errc>(static_cast<std::uint16_t>(number));
-  return number < 128 && resets_stream(code) && errc_name(code) != "unknown_error" ? code : Errc::StreamCancelled;
+  return number < 128 && resets_stream(code) && errc_name(code) != "unknown_error" ? code
+                                                                                   : Errc::StreamCancelled;
 }
 
 /// The peer's words go into our log: control characters would forge lines there.
@@ -42,7 +47,8 @@ void Session::handle_bytes(LaneId id, const SlabRef& slab, ByteSpan bytes, Insta
   });
   if (done || ended_) return;
   const Errc code = done.error().code();
-  // Our memory running out is not the peer's fault; its session ends all the same, because bytes were refused.
+  // Our memory running out is not the peer's fault; its session ends all the same, because bytes were
+  // refused.
   const Errc reason = ends_session(code) ? code : Errc::InternalError;
   end(reason, done.error().message(), now);
   session_events_.push_back({SessionEvent::Kind::Ended, {}, reason, done.error().message()});
@@ -53,20 +59,28 @@ Result<void> Session::handle_frame(Lane& lane, const Frame& frame, const SlabRef
   const FrameHeader& header = frame.header;
   switch (header.type) {
     case FrameType::Receipt:
-      return lane.handle_receipt(header.offset, now, [this](const FrameHeader& settled) { handle_settled(settled); });
-    case FrameType::Ping: lane.pong_due = header.offset; return {};
+      return lane.handle_receipt(header.offset, now,
+                                 [this](const FrameHeader& settled) { handle_settled(settled); });
+    case FrameType::Ping:
+      lane.pong_due = header.offset;
+      return {};
     case FrameType::Pong:
       if (header.offset == lane.ping_number) lane.measure(lane.ping_sent_at, now);
       return {};
-    case FrameType::SessionEnd: handle_peer_end(session_reason(header.offset), printable(frame.payload)); return {};
-    case FrameType::LaneClose: lane.close_due = true; return {};
+    case FrameType::SessionEnd:
+      handle_peer_end(session_reason(header.offset), printable(frame.payload));
+      return {};
+    case FrameType::LaneClose:
+      lane.close_due = true;
+      return {};
     case FrameType::Data:
     case FrameType::Open:
     case FrameType::Opened:
     case FrameType::Reset:
     case FrameType::Ack:
     case FrameType::Return:
-    case FrameType::Drain: break;
+    case FrameType::Drain:
+      break;
   }
   auto handled = handle_state_frame(frame, slab, now);
   if (handled) lane.note_processed(kFrameHeaderSize + header.length, now);
@@ -95,21 +109,29 @@ Result<void> Session::handle_state_frame(const Frame& frame, const SlabRef& slab
     }
     return {};
   }
-  const bool answers = header.type == FrameType::Opened || header.type == FrameType::Data || header.type == FrameType::Ack;
+  const bool answers =
+      header.type == FrameType::Opened || header.type == FrameType::Data || header.type == FrameType::Ack;
   if (stream->phase == StreamPhase::Opening && answers) {
     became_open(*stream, now);
     signal(*stream, kOpened);
   }
   switch (header.type) {
-    case FrameType::Data: return handle_data(*stream, frame, slab, now);
-    case FrameType::Ack: return handle_ack(*stream, frame, now);
-    case FrameType::Return: return stream->receive.handle_return(header.offset);
-    case FrameType::Reset: handle_reset(*stream, stream_reason(header.offset), printable(frame.payload)); return {};
-    default: return {};  // OPENED, whose news was taken above.
+    case FrameType::Data:
+      return handle_data(*stream, frame, slab, now);
+    case FrameType::Ack:
+      return handle_ack(*stream, frame, now);
+    case FrameType::Return:
+      return stream->receive.handle_return(header.offset);
+    case FrameType::Reset:
+      handle_reset(*stream, stream_reason(header.offset), printable(frame.payload));
+      return {};
+    default:
+      return {};  // OPENED, whose news was taken above.
   }
 }
 
-/// Ids of each opener are consecutive, so an id is known to have been opened without remembering the finished ones.
+/// Ids of each opener are consecutive, so an id is known to have been opened without remembering the finished
+/// ones.
 bool Session::was_opened(StreamId id) const {
   const bool own = (id.value & 1) == static_cast<std::uint32_t>(config_.role);
   if (own) return id.value < next_own_id_;
@@ -132,14 +154,16 @@ Result<void> Session::note_peer_id(StreamId id) {
 Result<void> Session::handle_open(const Frame& frame, Instant now) {
   const StreamId id = frame.header.stream;
   if ((id.value & 1) == static_cast<std::uint32_t>(config_.role)) {
-    return Error{Errc::StreamIdInvalid, "the peer opened stream " + std::to_string(id.value) + ", an id of ours"};
+    return Error{Errc::StreamIdInvalid,
+                 "the peer opened stream " + std::to_string(id.value) + ", an id of ours"};
   }
   auto info = decode_open(frame.payload);
   if (!info) return std::move(info).error();
   if (was_opened(id)) {
     const Stream* const known = find(id);
     if (known != nullptr && !known->info.target.empty() && known->info != *info) {
-      return Error{Errc::CounterContradiction, "stream " + std::to_string(id.value) + " was opened twice, differently"};
+      return Error{Errc::CounterContradiction,
+                   "stream " + std::to_string(id.value) + " was opened twice, differently"};
     }
     return {};  // Redelivered: never dial again.
   }
@@ -172,10 +196,12 @@ Result<void> Session::handle_open(const Frame& frame, Instant now) {
 }
 
 Result<void> Session::handle_data(Stream& stream, const Frame& frame, const SlabRef& slab, Instant now) {
-  auto taken = stream.receive.handle_data(frame.header.offset, frame.payload, (frame.header.flags & kFlagFin) != 0, slab);
+  auto taken = stream.receive.handle_data(frame.header.offset, frame.payload,
+                                          (frame.header.flags & kFlagFin) != 0, slab);
   if (!taken) return taken;
   note_active(stream, now);
-  const bool deliverable = stream.receive.has_readable() || (stream.receive.at_end() && !stream.receive.fin_delivered());
+  const bool deliverable =
+      stream.receive.has_readable() || (stream.receive.at_end() && !stream.receive.fin_delivered());
   if (deliverable && stream.phase == StreamPhase::Open) signal(stream, kReadable);
   return {};
 }
@@ -184,7 +210,8 @@ Result<void> Session::handle_ack(Stream& stream, const Frame& frame, Instant now
   const bool fin = (frame.header.flags & kFlagFin) != 0;
   auto taken = stream.send.handle_ack(frame.header.offset, decode_granted(frame.payload), fin);
   if (!taken) return taken;
-  if ((frame.header.flags & kFlagReturn) != 0 && stream.send.return_idle_credit()) make_due(stream, kReturnDue);
+  if ((frame.header.flags & kFlagReturn) != 0 && stream.send.return_idle_credit())
+    make_due(stream, kReturnDue);
   if (stream.reset_when_accepted && stream.send.all_accepted()) {
     start_reset(stream, stream.reset_reason, std::string{stream.reset_text});
     return {};
@@ -235,7 +262,8 @@ void Session::handle_settled(const FrameHeader& header) {
       if ((header.flags & kFlagFin) == 0) return;
       stream->ack_fin_receipted = true;
       return maybe_forget(*stream);
-    default: return;
+    default:
+      return;
   }
 }
 

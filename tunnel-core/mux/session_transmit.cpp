@@ -111,7 +111,8 @@ std::optional<Transmit> Session::transmit_stream_control(Lane& lane, Stream& str
     const std::uint8_t flags = stream.receive.fin_delivered() ? kFlagFin : std::uint8_t{0};
     return encode(lane, {FrameType::Ack, flags, 0, stream.id, stream.receive.accepted()}, granted, now);
   }
-  if (take(kReturnDue)) return encode(lane, {FrameType::Return, 0, 0, stream.id, stream.send.returned()}, {}, now);
+  if (take(kReturnDue))
+    return encode(lane, {FrameType::Return, 0, 0, stream.id, stream.send.returned()}, {}, now);
   stream.control_hook.unlink();
   return std::nullopt;
 }

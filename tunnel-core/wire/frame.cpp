@@ -63,7 +63,8 @@ Result<FrameHeader> decode_header(const std::byte* in16) {
     return Error{Errc::FrameUnknown,
                  "frame type " + std::to_string(static_cast<int>(header.type)) + " was not negotiated"};
   }
-  if ((header.flags & ~rule->flags) != 0) return Error{Errc::FrameMalformed, "undefined flag in " + dump(header)};
+  if ((header.flags & ~rule->flags) != 0)
+    return Error{Errc::FrameMalformed, "undefined flag in " + dump(header)};
   if ((header.stream.value != 0) != rule->has_stream) {
     return Error{Errc::FrameMalformed, "wrong stream field in " + dump(header)};
   }
@@ -73,7 +74,9 @@ Result<FrameHeader> decode_header(const std::byte* in16) {
   return header;
 }
 
-std::uint64_t decode_granted(ByteSpan payload) { return Reader{payload}.u64(); }
+std::uint64_t decode_granted(ByteSpan payload) {
+  return Reader{payload}.u64();
+}
 
 std::string dump(const FrameHeader& header) {
   const TypeRule* const rule = rule_of(header.type);

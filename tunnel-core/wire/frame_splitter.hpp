@@ -12,9 +12,11 @@ class FrameSplitter {
  public:
   explicit FrameSplitter(SlabPool& pool) : pool_(&pool) {}
 
-  /// Calls `handle(const Frame&, const SlabRef&)` for each frame that is complete; the payload lies in that slab.
+  /// Calls `handle(const Frame&, const SlabRef&)` for each frame that is complete; the payload lies in that
+  /// slab.
   /// @param  bytes  lie in `slab`. A frame cut at their end is kept in a slab of the splitter's own.
-  /// @error  what decode_header or `handle` reported; MemoryLimitReached when no slab is left for a cut frame.
+  /// @error  what decode_header or `handle` reported; MemoryLimitReached when no slab is left for a cut
+  /// frame.
   template <class Handle>
   Result<void> split(const SlabRef& slab, ByteSpan bytes, Handle&& handle) {
     while (!bytes.empty()) {
@@ -37,7 +39,8 @@ class FrameSplitter {
  private:
   Result<void> keep(ByteSpan& bytes, std::size_t n) {
     if (!partial_) partial_ = pool_->allocate();
-    if (!partial_) return Error{Errc::MemoryLimitReached, "no memory is left for a frame that arrived in parts"};
+    if (!partial_)
+      return Error{Errc::MemoryLimitReached, "no memory is left for a frame that arrived in parts"};
     std::memcpy(partial_.data() + kept_, bytes.data(), n);
     kept_ += n;
     bytes = bytes.subspan(n);

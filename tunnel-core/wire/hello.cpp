@@ -28,7 +28,8 @@ Result<Hello> decode_hello(ByteSpan bytes) {
   const ByteSpan proof = in.take(hello.proof.size());
   const ByteSpan tlvs = in.rest();
   if (in.failed()) return Error{Errc::FrameMalformed, "HELLO is cut off"};
-  if (hello.epoch == 0 || hello.lane.value == 0) return Error{Errc::FrameMalformed, "HELLO has epoch or lane 0"};
+  if (hello.epoch == 0 || hello.lane.value == 0)
+    return Error{Errc::FrameMalformed, "HELLO has epoch or lane 0"};
   std::ranges::copy(proof, hello.proof.begin());
   if (const auto list = TlvList::decode(tlvs); !list) return list.error();
   return hello;

@@ -1,4 +1,5 @@
-// HELLO, the content of the Culvert-Hello header (docs/protocol.md §4). The proof is computed in tunnel-core/net.
+// HELLO, the content of the Culvert-Hello header (docs/protocol.md §4). The proof is computed in
+// tunnel-core/net.
 #pragma once
 
 #include <array>

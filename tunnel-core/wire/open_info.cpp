@@ -43,7 +43,8 @@ Result<OpenInfo> decode_open(ByteSpan payload) {
   if (!target || !is_name(as_text(*target))) return Error{Errc::FrameMalformed, "OPEN names no valid target"};
   info.target = as_text(*target);
   if (const auto source = list->find(kSource)) {
-    if (!is_address_text(as_text(*source))) return Error{Errc::FrameMalformed, "OPEN has an invalid source address"};
+    if (!is_address_text(as_text(*source)))
+      return Error{Errc::FrameMalformed, "OPEN has an invalid source address"};
     info.source = as_text(*source);
   }
   if (const auto weight = list->find(kWeight)) {
