@@ -1,0 +1,32 @@
+// The two kinds of sockets and what each gets. Never mixed: TCP_USER_TIMEOUT would kill a target that merely
+// pauses.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+
+namespace culvert {
+
+/// For lanes: TLS connections between agent and gateway.
+struct LaneSocketOptions {
+  /// Bytes the kernel queues unsent; the rest waits with us, where small frames can overtake it. 16 to 256
+  /// KiB.
+  std::size_t notsent_lowat_bytes = 128 * 1024;
+  /// Sent data unacknowledged for so long means that the path is dead. 0: the system's default.
+  std::chrono::milliseconds user_timeout{2500};
+  /// BBR keeps a lossy path full where CUBIC gives up (8 against 387 Mbit/s at 0.1 % loss, 80 ms). Ignored
+  /// where the kernel lacks it.
+  bool bbr = true;
+};
+
+/// TCP_NODELAY and the options above. Failures are ignored: every one of them is an improvement, not a need.
+void tune_lane_socket(int fd, const LaneSocketOptions& options);
+
+/// As the lane's measured rate changes.
+void set_notsent_lowat(int fd, std::size_t bytes);
+
+/// For sources and targets: TCP_NODELAY and keepalive (60 s idle, 3 probes 10 s apart), which ends
+/// connections of hosts that vanished and never those of hosts that pause.
+void tune_local_socket(int fd);
+
+}  // namespace culvert
