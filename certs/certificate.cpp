@@ -187,7 +187,8 @@ Result<std::vector<Certificate>> chain_from_pem(std::string_view pem) {
   }
   // OpenSSL ignores what it does not recognise, so a chain that was cut inside a marker would pass as a
   // shorter one.
-  if (count_of(pem, "-----") != 4 * chain.size()) {
+  const std::size_t last_marker = pem.rfind("-----");
+  if (count_of(pem, "-----") != 4 * chain.size() || pem.find('-', last_marker + 5) != pem.npos) {
     return Error{
         Errc::CertificateInvalid,
         "after " + std::to_string(chain.size()) +

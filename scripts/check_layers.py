@@ -50,7 +50,7 @@ def check_file(file: Path) -> list[str]:
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
         at = f"{path}:{number}"
         if in_core and CLOCK_READ.search(line):
-            mistakes.append(f"{at}: reads a clock; the core gets its instants handed in (style: the protocol reads no clock)")
+            mistakes.append(f"{at}: reads a clock; the core gets its instants handed in")
         found = INCLUDE.match(line)
         if not found:
             continue
@@ -58,7 +58,8 @@ def check_file(file: Path) -> list[str]:
         if CPPREST.match(name) and path != CPPREST_HOME:
             mistakes.append(f"{at}: includes {name}; cpprest stays in {CPPREST_HOME}")
         if in_core and NOT_IN_CORE.match(name):
-            mistakes.append(f"{at}: includes {name}; {home} does no I/O, threads or logging. Put this into tunnel-core/net or obs")
+            mistakes.append(f"{at}: includes {name}; {home} does no I/O, threads or logging;"
+                            " put this into tunnel-core/net or obs")
         if not quoted:
             continue
         if not (ROOT / name).exists() and "/" not in name:

@@ -2,7 +2,9 @@
 # Lays out all C++ files with clang-format 14 (.clang-format); with --check only names those that are not.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-files() { find tunnel-core tunnel-agent cloud-gateway cloud-api-client firewall-vib certs bench tests -name '*.[ch]pp' -print0; }
+files() {
+  find tunnel-core tunnel-agent cloud-gateway cloud-api-client firewall-vib certs bench tests -name '*.[ch]pp' -print0
+}
 if [[ ${1:-} == --check ]]; then
   if ! out=$(files | xargs -0 clang-format-14 --dry-run --Werror 2>&1); then
     grep -oE '^[^:]+:[0-9]+' <<<"$out" | sort -t: -k1,1 -u | sed 's/$/: not laid out as .clang-format says/' >&2

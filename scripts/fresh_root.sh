@@ -43,7 +43,8 @@ make_root() {
     echo "deb $address $release $component"
   done >"$root/etc/apt/sources.list"
   # A snapshot mirror or a proxy works only with the settings that make it work here.
-  apt-config dump | grep -E '^Acquire::(Check-Valid-Until|Check-Date|https?::Proxy) ' >"$root/etc/apt/apt.conf.d/90host" || true
+  apt-config dump | grep -E '^Acquire::(Check-Valid-Until|Check-Date|https?::Proxy) ' \
+    >"$root/etc/apt/apt.conf.d/90host" || true
   # No daemon may start inside: it would hold the mounts.
   printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
   chmod 755 "$root/usr/sbin/policy-rc.d"

@@ -21,7 +21,8 @@ def main(reports: list[str]) -> int:
             elif note is not None and "SKIP_" in (note.get("message") or ""):
                 skipped.append(name)
             else:
-                failed.append((name, case.findtext("system-out") or (note.get("message") if note is not None else "no output")))
+                reason = note.get("message") if note is not None else "no output"
+                failed.append((name, case.findtext("system-out") or reason))
     for name, output in failed:
         print(f"\n--- FAILED {name}")
         print("\n".join(output.rstrip().splitlines()[-TAIL_LINES:]))

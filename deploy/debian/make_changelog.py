@@ -32,7 +32,8 @@ def main(source: str, package: str, maintainer: str) -> int:
     for version, date, items in versions:
         print(f"{package} ({version}) bookworm; urgency=medium\n")
         for item in items:
-            print(textwrap.fill(item.replace("`", "").replace("**", ""), 78, initial_indent="  * ", subsequent_indent="    "))
+            plain = item.replace("`", "").replace("**", "")
+            print(textwrap.fill(plain, 78, initial_indent="  * ", subsequent_indent="    "))
         print(f"\n -- {maintainer}  {format_datetime(date)}\n")
     return 0
 

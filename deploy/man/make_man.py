@@ -48,9 +48,11 @@ def main(program: str, version: str, what: str, include: str) -> int:
         extra.write(Path(include).read_text(encoding="utf-8") + "\n" + "\n".join(sections) + "\n")
         extra.flush()
         page = subprocess.run(
-            ["help2man", "--no-info", "--no-discard-stderr", "--section=1", f"--name={what}", f"--version-string={version}",
-             f"--source=culvert {version}", "--manual=Culvert", f"--include={extra.name}", program],
-            check=True, capture_output=True, text=True, timeout=60, env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}).stdout
+            ["help2man", "--no-info", "--no-discard-stderr", "--section=1", f"--name={what}",
+             f"--version-string={version}", f"--source=culvert {version}", "--manual=Culvert",
+             f"--include={extra.name}", program],
+            check=True, capture_output=True, text=True, timeout=60,
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}).stdout
     sys.stdout.write(page)
     return 0
 

@@ -8,6 +8,5 @@ namespace culvert {
 
 }  // namespace culvert
 
-#define TUNNEL_ASSERT(expression)            \
-  (static_cast<bool>(expression) ? void(0) \
-                                 : ::culvert::assertion_failed(#expression, __FILE__, __LINE__))
+#define TUNNEL_ASSERT(expression) \
+  (static_cast<bool>(expression) ? void(0) : ::culvert::assertion_failed(#expression, __FILE__, __LINE__))

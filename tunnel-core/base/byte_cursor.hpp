@@ -1,4 +1,5 @@
-// Reader and Writer: bounds-checked, big-endian, with sticky failure. Read straight through, ask once at the end.
+// Reader and Writer: bounds-checked, big-endian, with sticky failure. Read straight through, ask once at the
+// end.
 #pragma once
 
 #include <cstdint>

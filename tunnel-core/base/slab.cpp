@@ -20,15 +20,21 @@ SlabRef::~SlabRef() {
   if (pool_ != nullptr && --pool_->counts_[index_] == 0) pool_->release(index_);
 }
 
-std::byte* SlabRef::data() const { return pool_->region_.data() + std::size_t{index_} * kSlabSize; }
+std::byte* SlabRef::data() const {
+  return pool_->region_.data() + std::size_t{index_} * kSlabSize;
+}
 
-bool SlabRef::unique() const { return pool_ != nullptr && pool_->counts_[index_] == 1; }
+bool SlabRef::unique() const {
+  return pool_ != nullptr && pool_->counts_[index_] == 1;
+}
 
 SlabPool::SlabPool(MutableByteSpan region) : region_(region) {
   TUNNEL_ASSERT(region.size() % kSlabSize == 0);
 }
 
-SlabPool::~SlabPool() { TUNNEL_ASSERT(in_use_ == 0); }
+SlabPool::~SlabPool() {
+  TUNNEL_ASSERT(in_use_ == 0);
+}
 
 SlabRef SlabPool::allocate() {
   std::uint32_t index = 0;

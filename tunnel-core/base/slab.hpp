@@ -1,5 +1,6 @@
 // Slabs: the fixed-size pieces of memory that all payload lives in. A pool belongs to one thread, so
-// reference counts are plain integers. The region comes from outside (tunnel-core/net/slab_arena.hpp maps it).
+// reference counts are plain integers. The region comes from outside (tunnel-core/net/slab_arena.hpp maps
+// it).
 #pragma once
 
 #include <cstdint>
@@ -49,8 +50,8 @@ class SlabPool {
   std::size_t in_use() const { return in_use_; }
   std::size_t in_use_bytes() const { return in_use_ * kSlabSize; }
 
-  /// Free slabs beyond `keep`, whose memory the caller may give back to the system. Each is reported once until
-  /// it has been used again; `release(address)` is called for it.
+  /// Free slabs beyond `keep`, whose memory the caller may give back to the system. Each is reported once
+  /// until it has been used again; `release(address)` is called for it.
   template <class Release>
   void trim(std::size_t keep, Release release) {
     while (touched_free_.size() > keep) {
@@ -82,8 +83,8 @@ class SlabPool {
   void release(std::uint32_t index);
 
   MutableByteSpan region_;
-  std::vector<std::uint32_t> counts_;    ///< References per slab ever used.
-  FreeList touched_free_;                ///< Memory is resident.
+  std::vector<std::uint32_t> counts_;     ///< References per slab ever used.
+  FreeList touched_free_;                 ///< Memory is resident.
   std::vector<std::uint32_t> untouched_;  ///< Given back by trim().
   std::size_t in_use_ = 0;
 };

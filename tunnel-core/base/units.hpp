@@ -14,15 +14,24 @@ struct Strong {
   friend constexpr auto operator<=>(const Strong&, const Strong&) = default;
 };
 
-using StreamId = Strong<struct StreamIdTag, std::uint32_t>;    ///< Low bit: 0 opened by the agent, 1 by the gateway.
+using StreamId =
+    Strong<struct StreamIdTag, std::uint32_t>;  ///< Low bit: 0 opened by the agent, 1 by the gateway.
 using LaneId = Strong<struct LaneIdTag, std::uint32_t>;        ///< Unique within one epoch of a session.
 using SessionId = Strong<struct SessionIdTag, std::uint64_t>;  ///< Random; written as 16 hexadecimal digits.
 using ByteCount = Strong<struct ByteCountTag, std::uint64_t>;
 
-constexpr ByteCount operator""_B(unsigned long long n) { return {n}; }
-constexpr ByteCount operator""_KiB(unsigned long long n) { return {n << 10}; }
-constexpr ByteCount operator""_MiB(unsigned long long n) { return {n << 20}; }
-constexpr ByteCount operator""_GiB(unsigned long long n) { return {n << 30}; }
+constexpr ByteCount operator""_B(unsigned long long n) {
+  return {n};
+}
+constexpr ByteCount operator""_KiB(unsigned long long n) {
+  return {n << 10};
+}
+constexpr ByteCount operator""_MiB(unsigned long long n) {
+  return {n << 20};
+}
+constexpr ByteCount operator""_GiB(unsigned long long n) {
+  return {n << 30};
+}
 
 }  // namespace culvert
 

@@ -1,0 +1,93 @@
+// One lane as the session sees it: what is in flight on it, receipts, liveness, rate. No bytes move here.
+#pragma once
+
+#include <algorithm>
+#include <optional>
+
+#include "tunnel-core/base/limits.hpp"
+#include "tunnel-core/base/ring.hpp"
+#include "tunnel-core/base/time.hpp"
+#include "tunnel-core/wire/frame.hpp"
+#include "tunnel-core/wire/frame_splitter.hpp"
+
+namespace culvert {
+
+class Lane {
+ public:
+  Lane(LaneId lane_id, SlabPool& slabs, Instant now)
+      : id(lane_id), splitter(slabs), last_received(now), rate_since_(now) {}
+
+  /// A frame that was handed out for this lane and is not receipted yet.
+  struct InFlight {
+    FrameHeader header;
+    Instant sent_at;
+  };
+
+  /// Remembers a state frame until its receipt.
+  void note_sent(const FrameHeader& header, Instant now);
+  /// A state frame of the peer was processed; its receipt becomes due.
+  void note_processed(std::size_t frame_size, Instant now);
+
+  /// Takes what RECEIPT{n} confirms, oldest first, through `settle(const FrameHeader&)`.
+  /// @error ReceiptInvalid: more than was sent, or falling.
+  template <class Settle>
+  Result<void> handle_receipt(std::uint64_t n, Instant now, Settle settle) {
+    if (n < receipted_ || n > receipted_ + in_flight.size()) {
+      return Error{Errc::ReceiptInvalid, "RECEIPT of " + std::to_string(n) + ", sent were " +
+                                             std::to_string(receipted_ + in_flight.size())};
+    }
+    if (n > receipted_) measure(in_flight[n - receipted_ - 1].sent_at, now);
+    for (; receipted_ < n; ++receipted_) {
+      const FrameHeader header = in_flight.front().header;
+      in_flight.pop_front();
+      rate_bytes_ += kFrameHeaderSize + header.length;
+      settle(header);
+    }
+    return {};
+  }
+
+  bool receipt_is_due(Instant now) const {
+    return processed_ > receipt_sent_ && (unreceipted_bytes_ >= kReceiptEvery || now >= receipt_deadline_);
+  }
+  std::optional<Instant> receipt_deadline() const {
+    return processed_ > receipt_sent_ ? std::optional{receipt_deadline_} : std::nullopt;
+  }
+  /// The n of the RECEIPT that is going out now.
+  std::uint64_t take_receipt();
+
+  /// Bytes that may wait sealed before the kernel has taken them: 2 ms at the measured rate.
+  std::size_t seal_budget() const;
+  Duration round_trip() const { return round_trip_; }
+
+  const LaneId id;
+  FrameSplitter splitter;
+  Ring<InFlight> in_flight;
+  Instant last_received;  ///< Of any byte.
+  Instant last_ping{};
+  std::uint64_t ping_number = 0;  ///< Of the latest PING sent.
+  Instant ping_sent_at{};
+  bool ping_due = false;
+  std::optional<std::uint64_t> pong_due;  ///< Value of the latest PING received.
+  bool end_due = false;                   ///< SESSION_END has to go out.
+  bool close_due = false;                 ///< LANE_CLOSE has to go out.
+  bool closing = false;                   ///< One of them went out: nothing else may follow.
+  std::uint64_t sent_bytes = 0;
+  std::uint64_t received_bytes = 0;
+
+  void measure(Instant sent_at, Instant now);
+
+ private:
+  static constexpr std::size_t kReceiptEvery = 64 * 1024;
+
+  std::uint64_t receipted_ = 0;  ///< Of our state frames.
+  std::uint64_t processed_ = 0;  ///< Of the peer's state frames.
+  std::uint64_t receipt_sent_ = 0;
+  std::size_t unreceipted_bytes_ = 0;
+  Instant receipt_deadline_{};
+  Duration round_trip_ = 0ms;     ///< Smoothed, 0 while unknown.
+  std::uint64_t rate_bytes_ = 0;  ///< Receipted since rate_since_.
+  Instant rate_since_;
+  double rate_ = 0;  ///< Bytes a second, smoothed; 0 while unknown.
+};
+
+}  // namespace culvert

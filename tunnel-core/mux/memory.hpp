@@ -1,0 +1,75 @@
+// Who may hold how much memory: process -> session -> stream. Bytes are accounted here before they are
+// allocated. Rules: docs/protocol.md §8.2, §8.3.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+
+#include "tunnel-core/base/assert.hpp"
+#include "tunnel-core/base/units.hpp"
+
+namespace culvert {
+
+/// Shared by all threads, hence the atomics: the only state that sessions have in common.
+class ProcessMemory {
+ public:
+  explicit ProcessMemory(ByteCount ceiling) : ceiling_(ceiling.value) {}
+
+  bool reserve(std::uint64_t n) {
+    std::uint64_t used = used_.load(std::memory_order_relaxed);
+    do {
+      if (n > ceiling_ - used) return false;
+    } while (!used_.compare_exchange_weak(used, used + n, std::memory_order_relaxed));
+    return true;
+  }
+  void release(std::uint64_t n) { used_.fetch_sub(n, std::memory_order_relaxed); }
+  std::uint64_t left() const { return ceiling_ - used_.load(std::memory_order_relaxed); }
+  std::uint64_t used() const { return used_.load(std::memory_order_relaxed); }
+
+ private:
+  const std::uint64_t ceiling_;
+  std::atomic<std::uint64_t> used_{0};
+};
+
+/// One session's share. Everything reserved is released by whoever reserved it; the rest with the session.
+class SessionMemory {
+ public:
+  SessionMemory(ProcessMemory& process, ByteCount ceiling) : process_(process), ceiling_(ceiling.value) {}
+  ~SessionMemory() { process_.release(used_); }
+  SessionMemory(const SessionMemory&) = delete;
+  SessionMemory& operator=(const SessionMemory&) = delete;
+
+  bool reserve(std::uint64_t n) {
+    if (n > ceiling_ - used_ || !process_.reserve(n)) return false;
+    used_ += n;
+    return true;
+  }
+
+  void release(std::uint64_t n) {
+    TUNNEL_ASSERT(n <= used_);
+    used_ -= n;
+    process_.release(n);
+  }
+
+  /// How much a stream that holds `held` above its minimum may add, so that it holds at most three times what
+  /// its session has left, and the session three times what the process has left.
+  std::uint64_t room_to_grow(std::uint64_t held) const {
+    return std::min(quarter_room(ceiling_ - used_, held), quarter_room(process_.left(), used_));
+  }
+
+  std::uint64_t used() const { return used_; }
+  std::uint64_t ceiling() const { return ceiling_; }
+
+ private:
+  /// The largest n with held + n <= 3 * (left - n).
+  static std::uint64_t quarter_room(std::uint64_t left, std::uint64_t held) {
+    return 3 * left > held ? (3 * left - held) / 4 : 0;
+  }
+
+  ProcessMemory& process_;
+  const std::uint64_t ceiling_;
+  std::uint64_t used_ = 0;
+};
+
+}  // namespace culvert

@@ -1,0 +1,122 @@
+#include "tunnel-core/mux/receive_half.hpp"
+
+#include <algorithm>
+
+namespace culvert {
+namespace {
+
+constexpr std::uint64_t kInitialWindow = 256 * 1024;
+constexpr std::uint64_t kAckAtMostEvery = 512 * 1024;
+
+/// Memory behind `extra` bytes of credit: kept slabs may waste an eighth (limits.hpp).
+std::uint64_t cost(std::uint64_t extra) {
+  return extra + extra / 7 + 1;
+}
+std::uint64_t affordable(std::uint64_t memory) {
+  return memory > 1 ? (memory - 1) / 8 * 7 : 0;
+}
+
+}  // namespace
+
+Result<void> ReceiveHalf::handle_data(std::uint64_t offset, ByteSpan bytes, bool fin, const SlabRef& slab) {
+  const std::uint64_t end = offset + bytes.size();
+  if (offset >= kMaxOffset || end > granted_ - returned_) {
+    return Error{Errc::FlowControlViolation, "bytes up to " + std::to_string(end) + ", but the limit is " +
+                                                 std::to_string(granted_ - returned_)};
+  }
+  if (final_ && (end > *final_ || (fin && end != *final_))) {
+    return Error{Errc::FinalOffsetChanged,
+                 "the final offset was " + std::to_string(*final_) + ", now " + std::to_string(end)};
+  }
+  if (fin) {
+    if (end < highest_) {
+      return Error{Errc::FinalOffsetChanged, "FIN at " + std::to_string(end) + " behind received bytes"};
+    }
+    final_ = end;
+  }
+  highest_ = std::max(highest_, end);
+  if (bytes.empty() || discard_) return {};
+  auto inserted = buffer_.insert(offset, bytes, slab, cost(outstanding()));
+  if (!inserted) return inserted;
+  if (buffer_.gaps() > outstanding() / kPackBelow + 64) {
+    return Error{Errc::TooManyGaps, std::to_string(buffer_.gaps()) + " pieces wait for bytes before them"};
+  }
+  return {};
+}
+
+Result<void> ReceiveHalf::handle_return(std::uint64_t returned) {
+  if (returned <= returned_) return {};
+  if (returned > granted_ || granted_ - returned < highest_) {
+    return Error{Errc::FlowControlViolation, "more credit was returned than was unused"};
+  }
+  returned_ = returned;
+  window_ = std::min(window_, kInitialWindow);
+  const std::uint64_t left = outstanding();
+  reserve(left > kMinimumWindow ? left - kMinimumWindow : 0);
+  return {};
+}
+
+void ReceiveHalf::update_credit(Instant now, Duration round_trip) {
+  if (final_ || discard_) return;
+  const std::uint64_t accepted = buffer_.accepted();
+  if (window_ < kInitialWindow) {
+    window_ = kInitialWindow;
+    tune_since_ = now;
+  } else if (accepted - tune_from_ >= window_ / 2) {
+    const Duration quick = std::max<Duration>(2 * round_trip, 10ms);
+    if (now - tune_since_ <= quick) window_ = std::min(window_ * 2, kMaxOffset / 4);
+    tune_from_ = accepted;
+    tune_since_ = now;
+  } else if (now - tune_since_ > std::max<Duration>(2 * round_trip, 10ms)) {
+    tune_from_ = accepted;
+    tune_since_ = now;
+  }
+
+  const std::uint64_t had = reserved_;
+  const std::uint64_t wanted = window_ - kMinimumWindow;
+  std::uint64_t may_have = wanted;
+  if (wanted > had) {
+    const std::uint64_t by_memory = affordable(credit_.memory.room_to_grow(cost(had)));
+    const std::uint64_t by_peer = credit_.peer_replay - std::min(credit_.peer_replay, credit_.granted_extra);
+    may_have = had + std::min({wanted - had, by_memory, by_peer});
+  }
+  const std::uint64_t granted = std::max(granted_, returned_ + accepted + kMinimumWindow + may_have);
+  const std::uint64_t left = granted - returned_ - accepted;
+  if (reserve(left > kMinimumWindow ? left - kMinimumWindow : 0)) granted_ = granted;
+}
+
+/// Always succeeds downwards. Upwards another session may have taken the process's last memory meanwhile.
+bool ReceiveHalf::reserve(std::uint64_t extra) {
+  const std::uint64_t before = reserved_ > 0 ? cost(reserved_) : 0;
+  const std::uint64_t after = extra > 0 ? cost(extra) : 0;
+  if (after > before) {
+    if (!credit_.memory.reserve(after - before)) return false;
+  } else {
+    credit_.memory.release(before - after);
+  }
+  credit_.granted_extra += extra;
+  credit_.granted_extra -= reserved_;
+  reserved_ = extra;
+  return true;
+}
+
+bool ReceiveHalf::ack_is_urgent() const {
+  return buffer_.accepted() - acked_accepted_ >= std::min(window_ / 4, kAckAtMostEvery);
+}
+
+void ReceiveHalf::note_ack_sent() {
+  acked_accepted_ = buffer_.accepted();
+  acked_granted_ = granted_;
+}
+
+void ReceiveHalf::discard() {
+  discard_ = true;
+  buffer_.clear();
+}
+
+void ReceiveHalf::release_all() {
+  buffer_.clear();
+  reserve(0);
+}
+
+}  // namespace culvert

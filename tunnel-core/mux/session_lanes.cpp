@@ -1,0 +1,235 @@
+// Lanes, redelivery, time, and the end of the session.
+#include <algorithm>
+
+#include "tunnel-core/mux/session.hpp"
+
+namespace culvert {
+namespace {
+
+/// Kept while round trips are unknown: long enough that windows grow on a far line, short enough for a near
+/// one.
+constexpr Duration kUnknownRoundTrip = 100ms;
+
+}  // namespace
+
+Lane* Session::find_lane(LaneId id) const {
+  const auto at = lanes_.find(id);
+  return at == lanes_.end() ? nullptr : at->second.get();
+}
+
+Duration Session::round_trip() const {
+  Duration shortest = Duration::max();
+  for (const auto& [id, lane] : lanes_) {
+    if (lane->round_trip() > Duration{}) shortest = std::min(shortest, lane->round_trip());
+  }
+  return shortest == Duration::max() ? kUnknownRoundTrip : shortest;
+}
+
+Result<void> Session::attach_lane(LaneId id, std::uint32_t epoch, ByteCount peer_replay, Instant now) {
+  if (ended_) return Error{Errc::SessionClosed, "the session has ended"};
+  if (epoch < epoch_) {
+    return Error{Errc::EpochInvalid,
+                 "epoch " + std::to_string(epoch) + " is older than " + std::to_string(epoch_)};
+  }
+  if (epoch > epoch_) {
+    while (!lanes_.empty()) {
+      const LaneId old = lanes_.begin()->first;
+      session_events_.push_back(
+          {SessionEvent::Kind::LaneDead, old, Errc::EpochInvalid, "replaced by a newer epoch"});
+      lose_lane(old);
+    }
+    epoch_ = epoch;
+    used_lanes_.clear();
+  }
+  if (lanes_.size() >= kMaxLanes) return Error{Errc::EpochInvalid, "the session has its lanes already"};
+  if (!used_lanes_.insert(id).second) {
+    return Error{Errc::EpochInvalid, "lane " + std::to_string(id.value) + " was used in this epoch already"};
+  }
+  lanes_.emplace(id, std::make_unique<Lane>(id, slabs_, now));
+  credit_.peer_replay = peer_replay.value;
+  had_lane_ = true;
+  return {};
+}
+
+void Session::handle_lane_alive(LaneId id, Instant now) {
+  if (Lane* const lane = find_lane(id)) lane->last_received = now;
+}
+
+void Session::handle_lane_lost(LaneId id, Instant now) {
+  if (find_lane(id) == nullptr) return;
+  lose_lane(id);
+  if (lanes_.empty()) laneless_since_ = now;
+}
+
+void Session::lose_lane(LaneId id) {
+  const auto at = lanes_.find(id);
+  const std::unique_ptr<Lane> lane = std::move(at->second);
+  lanes_.erase(at);
+  for (; !lane->in_flight.empty(); lane->in_flight.pop_front()) redeliver(lane->in_flight.front().header);
+}
+
+/// What this frame told, as it stands now, has to be told again.
+void Session::redeliver(const FrameHeader& header) {
+  if (header.type == FrameType::Drain) {
+    drain_due_ = true;
+    return;
+  }
+  Stream* const stream = find(header.stream);
+  if (stream == nullptr) return;
+  const bool running = stream->phase != StreamPhase::Ended && stream->phase != StreamPhase::Resetting;
+  switch (header.type) {
+    case FrameType::Data:
+      if (!running) return;
+      stream->send.handle_lost(header.offset, header.length, (header.flags & kFlagFin) != 0);
+      return activate(*stream);
+    case FrameType::Open:
+      if (stream->open_settled) return;
+      stream->pinned = {};
+      return make_due(*stream, kOpenDue);
+    case FrameType::Opened:
+      if (running) make_due(*stream, kOpenedDue);
+      return;
+    case FrameType::Reset:
+      if (stream->phase == StreamPhase::Resetting) make_due(*stream, kResetDue);
+      return;
+    case FrameType::Ack:
+      if (stream->phase != StreamPhase::Resetting && !stream->ack_fin_receipted) make_due(*stream, kAckDue);
+      return;
+    case FrameType::Return:
+      if (running) make_due(*stream, kReturnDue);
+      return;
+    default:
+      return;
+  }
+}
+
+Instant Session::poll_timeout() const {
+  Instant next = Instant::max();
+  const auto consider = [&next](Instant at) { next = std::min(next, at); };
+  if (ended_) return next;
+  for (const auto& [id, lane] : lanes_) {
+    consider(std::max(lane->last_received, lane->last_ping) + kPingAfter);
+    consider(lane->last_received + kLaneDeadAfter);
+    if (const auto receipt = lane->receipt_deadline()) consider(*receipt);
+  }
+  if (lanes_.empty())
+    consider(laneless_since_ + (had_lane_ ? config_.resume_deadline : config_.first_lane_deadline));
+  if (const Stream* const stream = ack_list_.front()) consider(stream->deadline);
+  if (const Stream* const stream = opening_list_.front()) consider(stream->open_deadline);
+  if (const Stream* const stream = resetting_list_.front()) consider(stream->reset_deadline);
+  if (!active_list_.empty()) consider(next_idle_check_);
+  return next;
+}
+
+void Session::handle_timeout(Instant now) {
+  if (ended_) return;
+  check_lanes(now);
+  const Duration deadline = had_lane_ ? config_.resume_deadline : config_.first_lane_deadline;
+  if (lanes_.empty() && now - laneless_since_ >= deadline) {
+    const char* const text = "no lane came back before the resume deadline";
+    finish_ending(Errc::ResumeDeadlinePassed, text);
+    session_events_.push_back({SessionEvent::Kind::Ended, {}, Errc::ResumeDeadlinePassed, text});
+    return;
+  }
+  while (Stream* const stream = ack_list_.front()) {
+    if (stream->deadline > now) break;
+    stream->ack_hook.unlink();
+    stream->receive.update_credit(now, round_trip());
+    if (stream->receive.has_news()) make_due(*stream, kAckDue);
+  }
+  while (Stream* const stream = opening_list_.front()) {
+    if (stream->open_deadline > now) break;
+    start_reset(*stream, Errc::OpenTimedOut,
+                lanes_.empty() ? "the session is down" : "the target was not reached in time");
+    signal(*stream, kReset);
+  }
+  while (Stream* const stream = resetting_list_.front()) {
+    if (stream->reset_deadline > now) break;
+    start_reset(*stream, stream->reset_reason, std::string{stream->reset_text});
+  }
+  if (!active_list_.empty() && now >= next_idle_check_) give_back_idle(now);
+}
+
+void Session::check_lanes(Instant now) {
+  std::vector<LaneId> dead;
+  for (const auto& [id, lane] : lanes_) {
+    if (now - lane->last_received >= kLaneDeadAfter) {
+      dead.push_back(id);
+    } else if (now - std::max(lane->last_received, lane->last_ping) >= kPingAfter) {
+      lane->ping_due = true;
+      lane->last_ping = now;
+    }
+  }
+  for (const LaneId id : dead) {
+    session_events_.push_back(
+        {SessionEvent::Kind::LaneDead, id, Errc::TimedOut, "nothing was received for 2.5 s"});
+    handle_lane_lost(id, now);
+  }
+}
+
+/// Streams that were idle for a second give back credit above the minimum and what is only kept for the next
+/// byte.
+void Session::give_back_idle(Instant now) {
+  next_idle_check_ = now + kIdleReturnAfter;
+  for (Stream* stream = active_list_.front(); stream != nullptr;) {
+    Stream* const next = active_list_.next(*stream);
+    const bool busy = now - stream->last_active < kIdleReturnAfter || !stream->send.all_accepted() ||
+                      stream->receive.has_readable();
+    if (!busy) {
+      if (stream->phase == StreamPhase::Open && stream->send.return_idle_credit())
+        make_due(*stream, kReturnDue);
+      stream->send.release_idle_storage();
+      stream->receive.release_idle_storage();
+      stream->active_hook.unlink();
+    }
+    stream = next;
+  }
+}
+
+void Session::drain(Duration timeout, Instant) {
+  if (draining_ || ended_) return;
+  draining_ = true;
+  drain_due_ = true;
+  drain_ms_ =
+      static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count());
+}
+
+void Session::end(Errc reason, std::string_view text, Instant) {
+  if (ended_) return;
+  finish_ending(reason, text);
+  for (const auto& [id, lane] : lanes_) lane->end_due = true;
+}
+
+void Session::finish_ending(Errc reason, std::string_view text) {
+  if (ended_) return;
+  ended_ = true;
+  end_reason_ = reason;
+  end_text_ = text.substr(0, kMaxTextSize);
+  for (auto& [id, stream] : streams_) {
+    const bool running = stream->phase != StreamPhase::Ended && stream->phase != StreamPhase::Resetting;
+    if (running) {
+      release_halves(*stream);
+      ++reset_total_;
+      stream->reset_reason = reason;
+      stream->reset_text = end_text_;
+      if ((stream->signals & kOffered) != 0) disown(*stream);
+      signal(*stream, kReset);
+    }
+    stream->phase = StreamPhase::Ended;
+    stream->ack_fin_receipted = true;
+    stream->due = 0;
+    stream->control_hook.unlink();
+  }
+  std::erase_if(streams_, [](const auto& entry) { return entry.second->told_end; });
+}
+
+std::vector<LaneStats> Session::lane_stats(Instant now) const {
+  std::vector<LaneStats> all;
+  for (const auto& [id, lane] : lanes_) {
+    all.push_back(
+        {id, lane->round_trip(), now - lane->last_received, lane->sent_bytes, lane->received_bytes});
+  }
+  return all;
+}
+
+}  // namespace culvert

@@ -1,0 +1,166 @@
+// Frames out. Order: the lane's own frames, the session's, control of streams, then data: redelivered pieces
+// lead each stream's data, streams that have just become busy lead the others for one quantum.
+#include <algorithm>
+
+#include "tunnel-core/base/byte_cursor.hpp"
+#include "tunnel-core/mux/session.hpp"
+
+namespace culvert {
+namespace {
+
+constexpr std::int64_t kQuantum = kMaxFrameSize;  ///< Per unit of weight.
+
+}  // namespace
+
+std::optional<Transmit> Session::poll_transmit(LaneId id, Instant now) {
+  Lane* const lane = find_lane(id);
+  if (lane == nullptr || lane->closing) return std::nullopt;
+  if (auto frame = transmit_lane_frame(*lane, now)) return frame;
+  if (ended_ || lane->closing) return std::nullopt;
+  if (drain_due_) {
+    drain_due_ = false;
+    return encode(*lane, {FrameType::Drain, 0, 0, {}, drain_ms_}, {}, now);
+  }
+  if (auto frame = transmit_control(*lane, now)) return frame;
+  return transmit_data(*lane, now);
+}
+
+std::size_t Session::seal_budget(LaneId id) const {
+  const Lane* const lane = find_lane(id);
+  return lane == nullptr ? 0 : lane->seal_budget();
+}
+
+/// Writes header and payload into the scratch frame: everything but bulk data goes out this way.
+Transmit Session::encode(Lane& lane, const FrameHeader& header, ByteSpan payload, Instant now) {
+  FrameHeader complete = header;
+  complete.length = static_cast<std::uint16_t>(payload.size());
+  encode_header(complete, scratch_);
+  std::ranges::copy(payload, scratch_ + kFrameHeaderSize);
+  lane.note_sent(complete, now);
+  return {{scratch_, kFrameHeaderSize + payload.size()}, {}};
+}
+
+std::optional<Transmit> Session::transmit_lane_frame(Lane& lane, Instant now) {
+  if (lane.pong_due) {
+    const std::uint64_t value = *lane.pong_due;
+    lane.pong_due.reset();
+    return encode(lane, {FrameType::Pong, 0, 0, {}, value}, {}, now);
+  }
+  if (lane.receipt_is_due(now)) {
+    return encode(lane, {FrameType::Receipt, 0, 0, {}, lane.take_receipt()}, {}, now);
+  }
+  if (lane.end_due) {
+    lane.end_due = false;
+    lane.closing = true;
+    const auto reason = static_cast<std::uint64_t>(end_reason_);
+    return encode(lane, {FrameType::SessionEnd, 0, 0, {}, reason}, as_bytes(end_text_), now);
+  }
+  if (lane.close_due) {
+    lane.close_due = false;
+    lane.closing = true;
+    return encode(lane, {FrameType::LaneClose, 0, 0, {}, 0}, {}, now);
+  }
+  if (lane.ping_due) {
+    lane.ping_due = false;
+    lane.ping_sent_at = now;
+    return encode(lane, {FrameType::Ping, 0, 0, {}, ++lane.ping_number}, {}, now);
+  }
+  return std::nullopt;
+}
+
+/// Until OPEN is receipted or answered, all frames of a stream follow it on its lane (docs/protocol.md §6.2).
+bool Session::may_use(const Stream& stream, const Lane& lane) const {
+  return stream.open_settled || stream.pinned == LaneId{} || stream.pinned == lane.id;
+}
+
+std::optional<Transmit> Session::transmit_control(Lane& lane, Instant now) {
+  for (Stream* stream = control_list_.front(); stream != nullptr;) {
+    Stream* const next = control_list_.next(*stream);
+    if (stream->due == 0) {
+      stream->control_hook.unlink();
+    } else if (may_use(*stream, lane)) {
+      if (auto frame = transmit_stream_control(lane, *stream, now)) return frame;
+    }
+    stream = next;
+  }
+  return std::nullopt;
+}
+
+std::optional<Transmit> Session::transmit_stream_control(Lane& lane, Stream& stream, Instant now) {
+  const auto take = [&stream](StreamDue flag) {
+    if ((stream.due & flag) == 0) return false;
+    stream.due &= static_cast<std::uint8_t>(~flag);
+    if (stream.due == 0) stream.control_hook.unlink();
+    return true;
+  };
+  if (take(kOpenDue)) {
+    stream.pinned = lane.id;
+    const Bytes tlvs = encode_open(stream.info);
+    return encode(lane, {FrameType::Open, 0, 0, stream.id, 0}, tlvs, now);
+  }
+  if (take(kOpenedDue)) return encode(lane, {FrameType::Opened, 0, 0, stream.id, 0}, {}, now);
+  if (take(kResetDue)) {
+    const auto reason = static_cast<std::uint64_t>(stream.reset_reason);
+    return encode(lane, {FrameType::Reset, 0, 0, stream.id, reason}, as_bytes(stream.reset_text), now);
+  }
+  if (take(kAckDue)) {
+    stream.ack_hook.unlink();
+    stream.receive.note_ack_sent();
+    std::byte granted[8];
+    Writer{granted}.u64(stream.receive.granted());
+    const std::uint8_t flags = stream.receive.fin_delivered() ? kFlagFin : std::uint8_t{0};
+    return encode(lane, {FrameType::Ack, flags, 0, stream.id, stream.receive.accepted()}, granted, now);
+  }
+  if (take(kReturnDue))
+    return encode(lane, {FrameType::Return, 0, 0, stream.id, stream.send.returned()}, {}, now);
+  stream.control_hook.unlink();
+  return std::nullopt;
+}
+
+std::optional<Transmit> Session::transmit_data(Lane& lane, Instant now) {
+  const auto first_usable = [&](auto& list) -> Stream* {
+    for (Stream* stream = list.front(); stream != nullptr;) {
+      Stream* const next = list.next(*stream);
+      if (!stream->send.has_frame()) {
+        stream->data_hook.unlink();
+      } else if (may_use(*stream, lane) && (stream->due & kOpenDue) == 0) {
+        return stream;
+      }
+      stream = next;
+    }
+    return nullptr;
+  };
+  const bool bulk_waits = first_usable(bulk_list_) != nullptr;
+  Stream* stream = first_usable(sparse_list_);
+  if (stream == nullptr && !bulk_waits) return std::nullopt;
+  if (stream == nullptr) {
+    stream = first_usable(bulk_list_);
+    while (stream->deficit <= 0) {
+      stream->deficit += kQuantum * stream->info.weight;
+      if (stream->deficit > 0) break;
+      bulk_list_.move_to_back(*stream);
+      stream = first_usable(bulk_list_);
+    }
+  } else if (stream->deficit <= 0) {
+    stream->deficit += kQuantum;
+  }
+
+  const SendPiece piece = stream->send.next_frame();
+  FrameHeader header{FrameType::Data, piece.fin ? kFlagFin : std::uint8_t{0},
+                     static_cast<std::uint16_t>(piece.bytes.size()), stream->id, piece.offset};
+  stream->deficit -= static_cast<std::int64_t>(kFrameHeaderSize + piece.bytes.size());
+  if (!stream->send.has_frame()) {
+    stream->data_hook.unlink();
+  } else if (stream->deficit <= 0) {
+    bulk_list_.move_to_back(*stream);  // One quantum ahead of the others was its share.
+  }
+  // Reading may go on when what was read has gone out; the socket waits for this in its relay.
+  if (stream->asked_to_read) signal(*stream, kWritable);
+  lane.note_sent(header, now);
+  std::byte* const head = piece.headroom != nullptr ? piece.headroom : scratch_;
+  encode_header(header, head);
+  if (piece.headroom != nullptr) return Transmit{{head, kFrameHeaderSize + piece.bytes.size()}, {}};
+  return Transmit{{head, kFrameHeaderSize}, piece.bytes};
+}
+
+}  // namespace culvert
