@@ -83,7 +83,8 @@ Error verdict(X509_STORE_CTX* context, const Certificate& leaf, Role role, UtcTi
     case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
     case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
       return untrusted("the certificate of '" + leaf.subject() + "', issued by '" + leaf.issuer() +
-                       "', does not lead to a trusted root (" + X509_verify_cert_error_string(code) + ")");
+                       "', does not lead to a trusted root (" + X509_verify_cert_error_string(code) +
+                       "); check that this is the right address and that its root is the one to be trusted");
     default:
       return untrusted("the certificate of '" + culprit.subject() +
                        "' was refused: " + X509_verify_cert_error_string(code));

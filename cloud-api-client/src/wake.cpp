@@ -1,0 +1,47 @@
+#include "cloud-api-client/src/wake.hpp"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <system_error>
+
+namespace culvert::cloud_api {
+
+Wake::Wake() : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  if (fd_ < 0) throw std::system_error(errno, std::system_category(), "eventfd");
+}
+
+Wake::~Wake() {
+  ::close(fd_);
+}
+
+void Wake::signal() noexcept {
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = ::write(fd_, &one, sizeof one);
+}
+
+bool Wake::signalled() const noexcept {
+  pollfd entry{fd_, POLLIN, 0};
+  return ::poll(&entry, 1, 0) > 0;
+}
+
+int poll_timeout_ms(Instant deadline) {
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+  return static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, 3'600'000));
+}
+
+Woken wait_for(const Wake* done, const Wake& cancelled, Instant deadline) {
+  for (;;) {
+    pollfd entries[2] = {{cancelled.fd(), POLLIN, 0}, {done != nullptr ? done->fd() : -1, POLLIN, 0}};
+    const int timeout = poll_timeout_ms(deadline);
+    const int ready = ::poll(entries, 2, timeout);
+    if (ready > 0) return entries[0].revents != 0 ? Woken::Cancelled : Woken::Done;
+    if (ready == 0 && poll_timeout_ms(deadline) == 0) return Woken::DeadlinePassed;
+  }
+}
+
+}  // namespace culvert::cloud_api
