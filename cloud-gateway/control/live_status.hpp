@@ -1,0 +1,35 @@
+// What only the running daemon knows, as values: filled by its data threads, shown by `status` and the REST
+// API.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "certs/site_identity.hpp"
+#include "cloud-gateway/store/records.hpp"
+#include "tunnel-core/base/units.hpp"
+
+namespace culvert {
+
+struct LiveSession {
+  certs::SiteIdentity identity;
+  SessionId id;
+  std::string state;  ///< `up`: has a lane; `stalled`: waits for one.
+  WallTime since;     ///< When the session was made.
+  std::uint64_t lanes = 0;
+  std::uint64_t streams = 0;
+  std::uint64_t sent_bytes = 0;      ///< To the agent.
+  std::uint64_t received_bytes = 0;  ///< From the agent.
+};
+
+struct LiveStatus {
+  std::vector<std::string> listen;  ///< The addresses that are open: `0.0.0.0:443`.
+  WallTime started_at;
+  bool draining = false;
+  std::vector<LiveSession> sessions;
+  std::uint64_t streams_opened_total = 0;
+  std::uint64_t streams_reset_total = 0;
+};
+
+}  // namespace culvert
