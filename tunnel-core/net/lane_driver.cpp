@@ -1,0 +1,163 @@
+#include "tunnel-core/net/lane_driver.hpp"
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+
+#include "tunnel-core/net/session_driver.hpp"
+#include "tunnel-core/net/socket_options.hpp"
+
+namespace culvert {
+namespace {
+
+constexpr std::size_t kReadAtOnce = 256 * 1024;
+
+}  // namespace
+
+LaneDriver::LaneDriver(SessionDriver& driver, LaneId id, std::unique_ptr<TlsStream> stream)
+    : driver_(&driver), id_(id), stream_(std::move(stream)) {
+  tune_lane_socket(stream_->socket().native_handle(), {});
+}
+
+void LaneDriver::start(std::string_view preface, ByteSpan leftover) {
+  if (!preface.empty() && !stream_->engine().seal(as_bytes(preface))) return lost();
+  while (!leftover.empty()) {
+    const SlabRef slab = driver_->slabs().allocate();
+    if (!slab) return lost();
+    const std::size_t n = std::min(leftover.size(), kSlabSize);
+    std::memcpy(slab.data(), leftover.data(), n);
+    driver_->session().handle_bytes(id_, slab, {slab.data(), n}, driver_->now());
+    leftover = leftover.subspan(n);
+  }
+  // Records that were read ahead make no socket readable: try before the first wait.
+  read();
+}
+
+void LaneDriver::read() {
+  const auto keep = shared_from_this();
+  std::size_t total = 0;
+  driver_->refresh_now();
+  while (driver_ != nullptr) {
+    if (total >= kReadAtOnce) {
+      asio::post(stream_->get_executor(), [keep] {
+        if (keep->driver_ != nullptr) keep->read();
+      });
+      break;
+    }
+    if (!slab_) slab_ = driver_->slabs().allocate();
+    if (!slab_) return lost();
+    const ReadOutcome outcome = stream_->engine().read_some({slab_.data(), kSlabSize});
+    if (outcome.kind == ReadOutcome::Kind::Data) {
+      total += outcome.n;
+      driver_->session().handle_bytes(id_, slab_, {slab_.data(), outcome.n}, driver_->now());
+      if (!slab_.unique()) slab_ = {};
+      continue;
+    }
+    if (outcome.kind != ReadOutcome::Kind::WouldBlock) return lost();
+    slab_ = {};
+    wait_readable();
+    break;
+  }
+  if (driver_ == nullptr) return;
+  if (const std::uint64_t seen = stream_->engine().bytes_received(); seen != seen_bytes_) {
+    seen_bytes_ = seen;
+    driver_->session().handle_lane_alive(id_, driver_->now());
+  }
+  driver_->flush();
+}
+
+void LaneDriver::wait_readable() {
+  stream_->async_wait_readable([self = shared_from_this()](error_code error) {
+    if (!error && self->driver_ != nullptr) self->read();
+  });
+}
+
+void LaneDriver::wait_writable() {
+  write_blocked_ = true;
+  stream_->async_wait_writable([self = shared_from_this()](error_code error) {
+    self->write_blocked_ = false;
+    if (!error && self->driver_ != nullptr) self->driver_->flush();
+  });
+}
+
+LaneDriver::Transmitted LaneDriver::transmit() {
+  if (driver_ == nullptr || write_blocked_) return Transmitted::Blocked;
+  TlsEngine& engine = stream_->engine();
+  const bool more = seal_frames();
+  if (driver_ == nullptr) return Transmitted::Blocked;
+  if (engine.unsent() == 0) return Transmitted::Idle;
+  switch (engine.flush()) {
+    case FlushOutcome::Done: return more ? Transmitted::More : Transmitted::Idle;
+    case FlushOutcome::WouldBlock: wait_writable(); return Transmitted::Blocked;
+    case FlushOutcome::Failed: break;
+  }
+  // What the peer said last, such as why it closed, is still to be read: read() then finds the end.
+  if (stream_->engine().wants_read_now()) return Transmitted::Blocked;
+  lost();
+  return Transmitted::Blocked;
+}
+
+/// True when the budget was used up before the frames were.
+bool LaneDriver::seal_frames() {
+  TlsEngine& engine = stream_->engine();
+  const std::size_t budget = driver_->session().seal_budget(id_);
+  if (budget != lowat_ && budget > 0) {
+    lowat_ = budget;
+    set_notsent_lowat(stream_->socket().native_handle(), budget);
+  }
+  while (engine.unsent() + packed_ < budget) {
+    const auto frame = driver_->session().poll_transmit(id_, driver_->now());
+    if (!frame) {
+      seal_packed();
+      return false;
+    }
+    if (frame->payload.empty() && frame->head.size() >= kPackBelow) {
+      if (!seal_packed()) return false;
+      if (!engine.seal(frame->head)) {
+        lost();
+        return false;
+      }
+      continue;
+    }
+    if (packed_ + frame->size() > kMaxFrameSize && !seal_packed()) return false;
+    std::ranges::copy(frame->head, pack_ + packed_);
+    std::ranges::copy(frame->payload, pack_ + packed_ + frame->head.size());
+    packed_ += frame->size();
+  }
+  seal_packed();
+  return driver_ != nullptr;
+}
+
+bool LaneDriver::seal_packed() {
+  if (packed_ == 0) return true;
+  const auto sealed = stream_->engine().seal({pack_, packed_});
+  packed_ = 0;
+  if (!sealed) lost();
+  return sealed.has_value();
+}
+
+void LaneDriver::lost() {
+  if (driver_ == nullptr) return;
+  SessionDriver& driver = *driver_;
+  const auto keep = shared_from_this();
+  const Error reason = stream_->last_error();
+  driver_ = nullptr;
+  slab_ = {};
+  stream_->close();
+  driver.lane_lost(id_, reason);
+}
+
+void LaneDriver::close() {
+  if (driver_ == nullptr) return;
+  driver_ = nullptr;
+  slab_ = {};
+  stream_->close();
+}
+
+void LaneDriver::release_idle_memory() {
+  if (driver_ == nullptr) return;
+  const std::uint64_t received = stream_->engine().bytes_received();
+  if (received - idle_bytes_ < kReadAtOnce) stream_->engine().release_idle_memory();
+  idle_bytes_ = received;
+}
+
+}  // namespace culvert

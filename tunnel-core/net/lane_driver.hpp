@@ -1,0 +1,54 @@
+// The I/O of one lane: records in to the session, frames of the session out as records. Of one thread.
+//
+//   read:  wait -> up to 256 KiB of records, each into a slab -> Session::handle_bytes -> SessionDriver::flush
+//   write: Session::poll_transmit -> seal (full frames from their slab, small ones packed) -> one send
+#pragma once
+
+#include <memory>
+#include <string_view>
+
+#include "tunnel-core/base/limits.hpp"
+#include "tunnel-core/mux/session.hpp"
+#include "tunnel-core/net/tls_stream.hpp"
+
+namespace culvert {
+
+class SessionDriver;
+
+class LaneDriver : public std::enable_shared_from_this<LaneDriver> {
+ public:
+  LaneDriver(SessionDriver& driver, LaneId id, std::unique_ptr<TlsStream> stream);
+
+  /// @param preface   sent before the first frame: the 101 of the gateway; may be empty.
+  /// @param leftover  bytes that were read behind the HTTP head; may be empty.
+  void start(std::string_view preface, ByteSpan leftover);
+  LaneId id() const { return id_; }
+
+  enum class Transmitted { Idle, More, Blocked };
+  /// Seals and sends what the session has for this lane, 256 KiB at most; `More` if it may have more.
+  Transmitted transmit();
+  /// close_notify as far as it goes, then closes. Nothing is told to the session.
+  void close();
+  void release_idle_memory();
+
+ private:
+  void read();
+  void wait_readable();
+  void wait_writable();
+  bool seal_frames();
+  bool seal_packed();
+  void lost();
+
+  SessionDriver* driver_;  ///< Null once closed.
+  const LaneId id_;
+  std::unique_ptr<TlsStream> stream_;
+  SlabRef slab_;
+  std::uint64_t seen_bytes_ = 0;
+  std::uint64_t idle_bytes_ = 0;  ///< Received at the last release_idle_memory().
+  std::size_t packed_ = 0;
+  std::size_t lowat_ = 0;
+  bool write_blocked_ = false;
+  std::byte pack_[kMaxFrameSize];
+};
+
+}  // namespace culvert

@@ -1,0 +1,93 @@
+// Drives one Session on one thread: its lanes, its relays, its timer. Everything that happens ends in flush(), which
+// spreads events to relays and frames to lanes, 256 KiB of work at a time.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "tunnel-core/mux/session.hpp"
+#include "tunnel-core/net/data_thread.hpp"
+#include "tunnel-core/net/lane_driver.hpp"
+#include "tunnel-core/net/socket_relay.hpp"
+
+namespace culvert {
+
+/// What the owner of a session is told, on the session's thread. Calls into the driver are allowed, destroying it is not.
+class SessionObserver {
+ public:
+  virtual ~SessionObserver() = default;
+  /// The peer opened a stream: authorise and dial, then SessionDriver::accept() or refuse().
+  virtual void handle_offered(StreamId id, const OpenInfo& info) = 0;
+  /// A stream ended by a reset: the peer's (before or after accept), a time-out's, or the session's end.
+  virtual void handle_reset(StreamId id, Errc reason, const std::string& text) = 0;
+  virtual void handle_lane_up(LaneId id) = 0;
+  /// @param left  lanes that remain; 0: the session waits for a new one.
+  virtual void handle_lane_down(LaneId id, const Error& reason, std::size_t left) = 0;
+  virtual void handle_peer_draining() = 0;
+  virtual void handle_ended(Errc reason, const std::string& text) = 0;
+};
+
+class SessionDriver {
+ public:
+  /// @param thread, process, observer  outlive the driver.
+  SessionDriver(DataThread& thread, ProcessMemory& process, const SessionConfig& config, SessionObserver& observer);
+  ~SessionDriver();
+  SessionDriver(const SessionDriver&) = delete;
+  SessionDriver& operator=(const SessionDriver&) = delete;
+
+  /// A lane whose HELLO was authorised; see LaneDriver::start() for preface and leftover.
+  /// @error those of Session::attach_lane(); `stream` is untouched then.
+  Result<void> add_lane(LaneId id, std::uint32_t epoch, ByteCount peer_replay, std::unique_ptr<TlsStream>& stream,
+                        std::string_view preface, ByteSpan leftover);
+
+  /// Opens a stream for an accepted source. On error the socket is closed with a reset.
+  /// @error those of Session::open_stream().
+  Result<StreamId> open(asio::ip::tcp::socket socket, OpenInfo info);
+  /// Answers handle_offered() with the connected target. A stream that was reset meanwhile closes it.
+  void accept(StreamId id, asio::ip::tcp::socket socket);
+  void refuse(StreamId id, Errc reason, const std::string& text);
+
+  void drain(Duration timeout);
+  /// Ends the session here and tells the peer; handle_ended() is not called for it.
+  void end(Errc reason, const std::string& text);
+
+  Session& session() { return session_; }
+  const Session& session() const { return session_; }
+  SlabPool& slabs() { return thread_.slabs(); }
+  Instant now() const { return now_; }
+  void refresh_now() { now_ = thread_.clock().now(); }
+
+  // For LaneDriver and SocketRelay.
+  void flush();
+  void schedule_flush();
+  void lane_lost(LaneId id, const Error& reason);
+  void relay_ended(StreamId id);
+
+  /// Called every two seconds: buffers that nobody needs go back.
+  void release_idle_memory();
+
+ private:
+  void deliver_stream_events();
+  void deliver_session_events();
+  void transmit();
+  void arm_timer();
+  void close_everything();
+
+  DataThread& thread_;
+  SessionObserver& observer_;
+  Instant now_;
+  Session session_;
+  asio::steady_timer timer_;
+  Instant armed_ = Instant::max();
+  std::map<LaneId, std::shared_ptr<LaneDriver>> lanes_;  ///< Shared with its pending handlers.
+  std::unordered_map<StreamId, std::shared_ptr<SocketRelay>> relays_;  ///< Likewise.
+  std::shared_ptr<SessionDriver*> self_;  ///< Shared with posted handlers; null inside once destroyed.
+  bool flush_scheduled_ = false;
+  bool flushing_ = false;
+};
+
+}  // namespace culvert

@@ -1,0 +1,53 @@
+// One local TCP socket <-> one stream. Reads scatter into slabs, writes gather from them; no byte is copied here.
+//
+//   source -> recvmsg -> Session (kept until accepted) -> lanes        lanes -> Session -> sendmsg -> target
+//
+// An idle relay owns no buffer and no coroutine: one pending readiness handler is all. Of one thread.
+#pragma once
+
+#include <boost/asio/ip/tcp.hpp>
+#include <memory>
+
+#include "tunnel-core/mux/session.hpp"
+
+namespace culvert {
+
+namespace asio = boost::asio;
+using boost::system::error_code;
+
+class SessionDriver;
+
+class SocketRelay : public std::enable_shared_from_this<SocketRelay> {
+ public:
+  /// @param socket  connected; made non-blocking and tuned as a local socket.
+  SocketRelay(SessionDriver& driver, asio::ip::tcp::socket socket);
+
+  /// The stream that the socket belongs to from now on; starts reading.
+  void start(StreamId id);
+  StreamId id() const { return id_; }
+
+  void handle_readable();  ///< Event kReadable: the stream has bytes, or the end, for the socket.
+  void handle_writable();  ///< Event kWritable: the stream takes bytes again.
+  /// Both directions ended in order.
+  void close();
+  /// Ends with a TCP reset: an incomplete stream never looks complete (docs/protocol.md §6.4).
+  void abort();
+
+ private:
+  void read_socket();
+  void write_socket();
+  void wait_for_input();
+  void wait_for_room();
+  void watch_for_reset();
+  void socket_failed(int error);
+
+  SessionDriver* driver_;  ///< Null once closed: handlers that are still queued then do nothing.
+  asio::ip::tcp::socket socket_;
+  StreamId id_{};
+  bool input_ended_ = false;
+  bool waiting_input_ = false;
+  bool waiting_room_ = false;
+  bool watching_ = false;
+};
+
+}  // namespace culvert
