@@ -1,5 +1,6 @@
 #include "tunnel-core/base/slab.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "tunnel-core/base/assert.hpp"
@@ -51,6 +52,7 @@ SlabRef SlabPool::allocate() {
   }
   counts_[index] = 1;
   ++in_use_;
+  peak_ = std::max(peak_, in_use_);
   return {this, index};
 }
 

@@ -49,6 +49,12 @@ class SlabPool {
 
   std::size_t in_use() const { return in_use_; }
   std::size_t in_use_bytes() const { return in_use_ * kSlabSize; }
+  /// The most slabs in use since the last call.
+  std::size_t take_peak() {
+    const std::size_t peak = peak_;
+    peak_ = in_use_;
+    return peak;
+  }
 
   /// Free slabs beyond `keep`, whose memory the caller may give back to the system. Each is reported once
   /// until it has been used again; `release(address)` is called for it.
@@ -87,6 +93,7 @@ class SlabPool {
   FreeList touched_free_;                 ///< Memory is resident.
   std::vector<std::uint32_t> untouched_;  ///< Given back by trim().
   std::size_t in_use_ = 0;
+  std::size_t peak_ = 0;
 };
 
 }  // namespace culvert

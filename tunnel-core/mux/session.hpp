@@ -136,6 +136,7 @@ class Session {
   Instant poll_timeout() const;  ///< When handle_timeout() wants to be called.
   void handle_timeout(Instant now);
   std::optional<StreamEvent> poll_stream_event();
+  bool has_stream_events() const { return !event_list_.empty(); }
   std::optional<SessionEvent> poll_session_event();
 
   /// Opens and takes no more streams. Streams that still run after `timeout` are the caller's to reset, by

@@ -24,7 +24,9 @@ void DataThread::run() {
   io_.run();
 }
 
-void DataThread::stop() { io_.stop(); }
+void DataThread::stop() {
+  io_.stop();
+}
 
 void DataThread::housekeep() {
   beats_.fetch_add(1, std::memory_order_relaxed);

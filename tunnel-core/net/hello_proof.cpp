@@ -6,8 +6,8 @@
 
 namespace culvert {
 
-Proof hello_proof(ByteSpan session_secret, Role prover, const TlsEngine& tls, SessionId session, std::uint32_t epoch,
-                  LaneId lane) {
+Proof hello_proof(ByteSpan session_secret, Role prover, const TlsEngine& tls, SessionId session,
+                  std::uint32_t epoch, LaneId lane) {
   const std::string_view label = prover == Role::Agent ? "culvert/1 agent" : "culvert/1 gateway";
   const auto exporter = tls.exporter("EXPORTER-culvert-lane");
   const Bytes subject = proof_subject(session, epoch, lane);
@@ -19,14 +19,15 @@ Proof hello_proof(ByteSpan session_secret, Role prover, const TlsEngine& tls, Se
 
   Proof proof{};
   unsigned size = 0;
-  const auto* const done =
-      HMAC(EVP_sha256(), session_secret.data(), static_cast<int>(session_secret.size()),
-           reinterpret_cast<const unsigned char*>(message.data()), message.size(),
-           reinterpret_cast<unsigned char*>(proof.data()), &size);
+  const auto* const done = HMAC(EVP_sha256(), session_secret.data(), static_cast<int>(session_secret.size()),
+                                reinterpret_cast<const unsigned char*>(message.data()), message.size(),
+                                reinterpret_cast<unsigned char*>(proof.data()), &size);
   TUNNEL_ASSERT(done != nullptr && size == proof.size());
   return proof;
 }
 
-bool proofs_equal(const Proof& a, const Proof& b) { return CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0; }
+bool proofs_equal(const Proof& a, const Proof& b) {
+  return CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
+}
 
 }  // namespace culvert

@@ -8,8 +8,8 @@
 namespace culvert {
 
 /// @param prover  whose HELLO it is.
-Proof hello_proof(ByteSpan session_secret, Role prover, const TlsEngine& tls, SessionId session, std::uint32_t epoch,
-                  LaneId lane);
+Proof hello_proof(ByteSpan session_secret, Role prover, const TlsEngine& tls, SessionId session,
+                  std::uint32_t epoch, LaneId lane);
 
 /// In constant time.
 bool proofs_equal(const Proof& a, const Proof& b);

@@ -86,9 +86,13 @@ LaneDriver::Transmitted LaneDriver::transmit() {
   if (driver_ == nullptr) return Transmitted::Blocked;
   if (engine.unsent() == 0) return Transmitted::Idle;
   switch (engine.flush()) {
-    case FlushOutcome::Done: return more ? Transmitted::More : Transmitted::Idle;
-    case FlushOutcome::WouldBlock: wait_writable(); return Transmitted::Blocked;
-    case FlushOutcome::Failed: break;
+    case FlushOutcome::Done:
+      return more ? Transmitted::More : Transmitted::Idle;
+    case FlushOutcome::WouldBlock:
+      wait_writable();
+      return Transmitted::Blocked;
+    case FlushOutcome::Failed:
+      break;
   }
   // What the peer said last, such as why it closed, is still to be read: read() then finds the end.
   if (stream_->engine().wants_read_now()) return Transmitted::Blocked;

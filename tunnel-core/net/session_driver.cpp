@@ -36,7 +36,8 @@ void SessionDriver::close_everything() {
 }
 
 Result<void> SessionDriver::add_lane(LaneId id, std::uint32_t epoch, ByteCount peer_replay,
-                                     std::unique_ptr<TlsStream>& stream, std::string_view preface, ByteSpan leftover) {
+                                     std::unique_ptr<TlsStream>& stream, std::string_view preface,
+                                     ByteSpan leftover) {
   refresh_now();
   auto attached = session_.attach_lane(id, epoch, peer_replay, now_);
   if (!attached) return attached;
@@ -123,9 +124,14 @@ void SessionDriver::deliver_stream_events() {
           observer_.handle_offered(event->stream, copy);
         }
         break;
-      case kOpened: break;
-      case kReadable: relay->handle_readable(); break;
-      case kWritable: relay->handle_writable(); break;
+      case kOpened:
+        break;
+      case kReadable:
+        relay->handle_readable();
+        break;
+      case kWritable:
+        relay->handle_writable();
+        break;
       case kFinished:
         relay->close();
         relay_ended(event->stream);
@@ -151,8 +157,12 @@ void SessionDriver::deliver_session_events() {
         observer_.handle_lane_down(event->lane, {event->reason, event->text}, lanes_.size());
         break;
       }
-      case SessionEvent::Kind::PeerDraining: observer_.handle_peer_draining(); break;
-      case SessionEvent::Kind::Ended: observer_.handle_ended(event->reason, event->text); break;
+      case SessionEvent::Kind::PeerDraining:
+        observer_.handle_peer_draining();
+        break;
+      case SessionEvent::Kind::Ended:
+        observer_.handle_ended(event->reason, event->text);
+        break;
     }
   }
 }
@@ -163,7 +173,8 @@ void SessionDriver::transmit() {
     const auto lane = (at++)->second;  // A lane that is lost leaves the map.
     if (lane->transmit() == LaneDriver::Transmitted::More) more = true;
   }
-  if (more) schedule_flush();
+  // Sending made room for reading: those events are for the next round, so that others come in between.
+  if (more || session_.has_stream_events()) schedule_flush();
 }
 
 void SessionDriver::lane_lost(LaneId id, const Error& reason) {
@@ -173,7 +184,9 @@ void SessionDriver::lane_lost(LaneId id, const Error& reason) {
   schedule_flush();
 }
 
-void SessionDriver::relay_ended(StreamId id) { relays_.erase(id); }
+void SessionDriver::relay_ended(StreamId id) {
+  relays_.erase(id);
+}
 
 void SessionDriver::arm_timer() {
   const Instant next = session_.poll_timeout();

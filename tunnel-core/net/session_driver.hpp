@@ -1,5 +1,5 @@
-// Drives one Session on one thread: its lanes, its relays, its timer. Everything that happens ends in flush(), which
-// spreads events to relays and frames to lanes, 256 KiB of work at a time.
+// Drives one Session on one thread: its lanes, its relays, its timer. Everything that happens ends in
+// flush(), which spreads events to relays and frames to lanes, 256 KiB of work at a time.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -16,7 +16,8 @@
 
 namespace culvert {
 
-/// What the owner of a session is told, on the session's thread. Calls into the driver are allowed, destroying it is not.
+/// What the owner of a session is told, on the session's thread. Calls into the driver are allowed,
+/// destroying it is not.
 class SessionObserver {
  public:
   virtual ~SessionObserver() = default;
@@ -34,15 +35,16 @@ class SessionObserver {
 class SessionDriver {
  public:
   /// @param thread, process, observer  outlive the driver.
-  SessionDriver(DataThread& thread, ProcessMemory& process, const SessionConfig& config, SessionObserver& observer);
+  SessionDriver(DataThread& thread, ProcessMemory& process, const SessionConfig& config,
+                SessionObserver& observer);
   ~SessionDriver();
   SessionDriver(const SessionDriver&) = delete;
   SessionDriver& operator=(const SessionDriver&) = delete;
 
   /// A lane whose HELLO was authorised; see LaneDriver::start() for preface and leftover.
   /// @error those of Session::attach_lane(); `stream` is untouched then.
-  Result<void> add_lane(LaneId id, std::uint32_t epoch, ByteCount peer_replay, std::unique_ptr<TlsStream>& stream,
-                        std::string_view preface, ByteSpan leftover);
+  Result<void> add_lane(LaneId id, std::uint32_t epoch, ByteCount peer_replay,
+                        std::unique_ptr<TlsStream>& stream, std::string_view preface, ByteSpan leftover);
 
   /// Opens a stream for an accepted source. On error the socket is closed with a reset.
   /// @error those of Session::open_stream().
@@ -83,7 +85,7 @@ class SessionDriver {
   Session session_;
   asio::steady_timer timer_;
   Instant armed_ = Instant::max();
-  std::map<LaneId, std::shared_ptr<LaneDriver>> lanes_;  ///< Shared with its pending handlers.
+  std::map<LaneId, std::shared_ptr<LaneDriver>> lanes_;                ///< Shared with its pending handlers.
   std::unordered_map<StreamId, std::shared_ptr<SocketRelay>> relays_;  ///< Likewise.
   std::shared_ptr<SessionDriver*> self_;  ///< Shared with posted handlers; null inside once destroyed.
   bool flush_scheduled_ = false;

@@ -28,7 +28,9 @@ std::size_t fill(std::span<iovec> out, std::span<const Span> spans) {
   return total;
 }
 
-bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
+bool would_block(int error) {
+  return error == EAGAIN || error == EWOULDBLOCK;
+}
 
 }  // namespace
 

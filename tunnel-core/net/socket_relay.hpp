@@ -1,4 +1,5 @@
-// One local TCP socket <-> one stream. Reads scatter into slabs, writes gather from them; no byte is copied here.
+// One local TCP socket <-> one stream. Reads scatter into slabs, writes gather from them; no byte is copied
+// here.
 //
 //   source -> recvmsg -> Session (kept until accepted) -> lanes        lanes -> Session -> sendmsg -> target
 //
