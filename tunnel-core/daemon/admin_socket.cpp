@@ -11,7 +11,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
 #include <cstring>
 #include <exception>
 #include <thread>
@@ -20,6 +19,7 @@
 
 #include "tunnel-core/daemon/admin_address.hpp"
 #include "tunnel-core/daemon/admin_message.hpp"
+#include "tunnel-core/obs/signal_mask.hpp"
 
 namespace culvert {
 
@@ -245,15 +245,9 @@ Result<std::unique_ptr<AdminSocket>> AdminSocket::listen(const fs::path& dir, Ad
     return listen_error(dir, errno);
   }
 
-  // Signals are for the main thread, which waits for them; a new thread inherits the mask of its maker.
-  sigset_t all;
-  sigset_t before;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  auto server = std::make_unique<AdminServer>(*std::move(address), std::move(listener), std::move(stop),
-                                              std::move(handler), silence);
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return std::unique_ptr<AdminSocket>{std::move(server)};
+  const AllSignalsBlocked in_its_thread;
+  return std::unique_ptr<AdminSocket>{std::make_unique<AdminServer>(
+      *std::move(address), std::move(listener), std::move(stop), std::move(handler), silence)};
 }
 
 }  // namespace culvert

@@ -1,5 +1,6 @@
 #include "tunnel-core/obs/log.hpp"
 
+#include <spdlog/async.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 
 #include "tunnel-core/obs/log_line.hpp"
 #include "tunnel-core/obs/log_sink.hpp"
+#include "tunnel-core/obs/signal_mask.hpp"
 
 namespace culvert {
 
@@ -17,6 +19,7 @@ namespace {
 
 constexpr std::size_t kMaxSizeMib = 1024;
 constexpr std::size_t kMaxFiles = 100;
+constexpr std::size_t kQueuedLines = 4096;  ///< About 350 bytes each, reserved at the start.
 
 /// JOURNAL_STREAM is inherited, a redirected stderr is not the journal any more: the numbers must match
 /// (systemd.exec(5)).
@@ -80,10 +83,29 @@ Result<void> start_logging(const LogConfig& config) {
 
   // A reader of our stderr that goes away must not end the daemon.
   std::signal(SIGPIPE, SIG_IGN);
-  auto logger = std::make_shared<spdlog::logger>("culvert", std::move(sink));
+  {
+    const AllSignalsBlocked in_its_thread;
+    spdlog::init_thread_pool(kQueuedLines, 1);
+  }
+  const auto pool = spdlog::thread_pool();
+  auto logger = std::make_shared<spdlog::async_logger>(
+      "culvert", std::make_shared<LossNotingSink>(std::move(sink), *pool), pool,
+      spdlog::async_overflow_policy::overrun_oldest);
   logger->set_level(*level);
   spdlog::set_default_logger(std::move(logger));
   return {};
+}
+
+void stop_logging() {
+  const auto logger = spdlog::default_logger();
+  const auto* queued =
+      logger->sinks().empty() ? nullptr : dynamic_cast<LossNotingSink*>(logger->sinks().front().get());
+  if (queued == nullptr) return;
+  auto direct = std::make_shared<spdlog::logger>("culvert", queued->inner());
+  direct->set_level(logger->level());
+  spdlog::set_default_logger(std::move(direct));
+  // With its pool the queue ends, after what is in it has been written.
+  spdlog::details::registry::instance().set_tp(nullptr);
 }
 
 }  // namespace culvert

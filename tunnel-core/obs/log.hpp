@@ -21,11 +21,17 @@ struct LogConfig {
 
 /// Replaces spdlog's default logger. Text lines on a terminal or file carry time, level and message; where
 /// stderr is the journal (JOURNAL_STREAM) the time is left to it and the level becomes its `<N>` prefix.
-/// Control characters in a message are escaped, so that nothing a peer sends can forge a line. A full disk or
-/// a file that becomes unwritable never stops the daemon: stderr says so once and takes the lines until the
-/// file does again. SIGPIPE is ignored from here on: a reader of stderr that goes away does not stop it
-/// either.
+/// Control characters in a message are escaped, so that nothing a peer sends can forge a line. A thread of
+/// the log's own does the writing, so that a slow disk stops no data thread. Lines that wait too long in its
+/// queue of 4,096 are dropped, oldest first, and their number is logged. A normal end of the process writes
+/// what is queued. A full disk or a file that becomes unwritable stops nothing either: stderr says so once
+/// and takes the lines until the file does again. SIGPIPE is ignored from here on, so that stderr may lose
+/// its reader.
 /// @error ConfigInvalid (level, format, ranges), IoFailed (directory of `file` missing or unwritable).
 Result<void> start_logging(const LogConfig& config);
+
+/// Returns when everything logged before has been written. Later lines are written at once, by their own
+/// thread.
+void stop_logging();
 
 }  // namespace culvert

@@ -139,4 +139,14 @@ void RotatingFileSink::report_once(int error) {
   static_cast<void>(write_all(STDERR_FILENO, line));
 }
 
+void LossNotingSink::log(const spdlog::details::log_msg& message) {
+  if (const std::size_t lost = pool_.overrun_counter(); lost != lost_before_) {
+    const std::string text = fmt::format(
+        "{} log lines were lost here: they came faster than they could be written", lost - lost_before_);
+    lost_before_ = lost;
+    inner_->log(spdlog::details::log_msg{message.time, {}, message.logger_name, spdlog::level::warn, text});
+  }
+  inner_->log(message);
+}
+
 }  // namespace culvert

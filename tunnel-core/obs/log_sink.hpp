@@ -3,12 +3,16 @@
 // writes through a null FILE*.
 #pragma once
 
+#include <spdlog/async.h>
 #include <spdlog/sinks/base_sink.h>
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <mutex>
+#include <string>
 #include <string_view>
+#include <utility>
 
 #include "tunnel-core/base/result.hpp"
 
@@ -52,6 +56,28 @@ class RotatingFileSink final : public spdlog::sinks::base_sink<std::mutex> {
   std::uint64_t size_ = 0;
   std::uint64_t rotate_at_;
   bool failing_ = false;
+};
+
+/// Between the queue of the log's own thread and the sink proper: says how many lines the queue had to drop.
+/// Used by the pool's threads alone, so that the pool outlives every call.
+class LossNotingSink final : public spdlog::sinks::sink {
+ public:
+  LossNotingSink(spdlog::sink_ptr inner, spdlog::details::thread_pool& pool)
+      : inner_(std::move(inner)), pool_(pool), lost_before_(pool.overrun_counter()) {}
+
+  const spdlog::sink_ptr& inner() const { return inner_; }
+
+  void log(const spdlog::details::log_msg& message) override;
+  void flush() override { inner_->flush(); }
+  void set_pattern(const std::string& pattern) override { inner_->set_pattern(pattern); }
+  void set_formatter(std::unique_ptr<spdlog::formatter> formatter) override {
+    inner_->set_formatter(std::move(formatter));
+  }
+
+ private:
+  spdlog::sink_ptr inner_;
+  spdlog::details::thread_pool& pool_;
+  std::size_t lost_before_;
 };
 
 }  // namespace culvert

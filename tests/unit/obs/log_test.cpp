@@ -1,10 +1,15 @@
+#include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstdlib>
+#include <regex>
+#include <thread>
 
 #include "tests/support/process_limits.hpp"
 #include "tests/support/temp_dir.hpp"
+#include "tunnel-core/daemon/unique_fd.hpp"
 #include "tunnel-core/obs/log.hpp"
 #include "tunnel-core/obs/log_line.hpp"
 #include "tunnel-core/obs/log_sink.hpp"
@@ -28,7 +33,7 @@ struct KeepDefaultLogger {
   ~KeepDefaultLogger() { spdlog::set_default_logger(before); }
 };
 
-TEST_CASE("Log: lines reach the file at once and below the level they do not", "[obs]") {
+TEST_CASE("Log: lines reach the file, those below the level do not", "[obs]") {
   const TempDir dir;
   const KeepDefaultLogger keep;
   const auto file = dir.path() / "agent.log";
@@ -36,6 +41,7 @@ TEST_CASE("Log: lines reach the file at once and below the level they do not", "
 
   spdlog::info("unheard");
   spdlog::warn("heard");
+  stop_logging();
 
   REQUIRE(contains(content_of(file), "WARN  heard\n"));
   REQUIRE_FALSE(contains(content_of(file), "unheard"));
@@ -131,9 +137,11 @@ TEST_CASE("Log: the journal's form is used only when stderr is the journal", "[o
   ::setenv("JOURNAL_STREAM", fmt::format("{}:{}", status.st_dev, status.st_ino).c_str(), 1);
   const bool journal = start_logging({}).has_value();
   spdlog::info("to the journal");
+  stop_logging();
   ::setenv("JOURNAL_STREAM", "1:1", 1);
   const bool redirected = start_logging({}).has_value();
   spdlog::info("to a file");
+  stop_logging();
   ::unsetenv("JOURNAL_STREAM");
 
   const std::string text = captured.text();
@@ -141,6 +149,58 @@ TEST_CASE("Log: the journal's form is used only when stderr is the journal", "[o
   REQUIRE(redirected);
   REQUIRE(contains(text, "<6>to the journal\n"));
   REQUIRE(contains(text, "INFO  to a file\n"));
+}
+
+TEST_CASE("Log: a stderr that takes nothing holds up nobody, and what was lost is counted", "[obs]") {
+  constexpr int kLines = 20'000;
+  int ends[2];
+  REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+  const KeepDefaultLogger keep;
+  std::string text;
+  {
+    const UniqueFd stderr_before{::dup(STDERR_FILENO)};
+    REQUIRE(::dup2(ends[1], STDERR_FILENO) >= 0);
+    ::close(ends[1]);
+    const bool started = start_logging({}).has_value();
+    for (int i = 0; started && i < kLines; ++i) spdlog::info("line {}", i);
+
+    std::thread stopping{[&] {
+      stop_logging();
+      ::dup2(stderr_before.value(), STDERR_FILENO);
+    }};
+    char buffer[65536];
+    for (ssize_t n = 1; n > 0; text.append(buffer, static_cast<std::size_t>(n))) {
+      n = std::max<ssize_t>(0, ::read(ends[0], buffer, sizeof buffer));
+    }
+    stopping.join();
+    ::close(ends[0]);
+    REQUIRE(started);
+  }
+
+  const std::regex note{R"(WARN  (\d+) log lines were lost here)"};
+  int notes = 0;
+  int lost = 0;
+  for (std::sregex_iterator match{text.begin(), text.end(), note}, end; match != end; ++match, ++notes) {
+    lost += std::stoi((*match)[1]);
+  }
+  REQUIRE(notes > 0);
+  REQUIRE(std::count(text.begin(), text.end(), '\n') == kLines - lost + notes);
+  REQUIRE(contains(text, fmt::format("line {}\n", kLines - 1)));
+}
+
+TEST_CASE("Log: a process that ends normally has written all it logged", "[obs]") {
+  const TempDir dir;
+  const auto file = dir.path() / "agent.log";
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (!start_logging({.file = file})) ::_exit(1);
+    for (int i = 0; i < 1000; ++i) spdlog::info("line {}", i);
+    std::exit(0);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  REQUIRE(status == 0);
+  REQUIRE(contains(content_of(file), "line 999\n"));
 }
 
 TEST_CASE("Log: a stderr that nobody reads any more does not end the process", "[obs]") {
@@ -151,6 +211,7 @@ TEST_CASE("Log: a stderr that nobody reads any more does not end the process", "
     ::close(ends[1]);
     if (!start_logging({})) return 2;
     spdlog::error("into the void");
+    stop_logging();
     return 0;
   });
   REQUIRE(exit_code == 0);
