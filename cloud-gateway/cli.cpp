@@ -1,0 +1,237 @@
+#include "cloud-gateway/cli.hpp"
+
+#include <CLI/CLI.hpp>
+#include <deque>
+#include <map>
+
+#include "cloud-gateway/control/version.hpp"
+
+namespace culvert {
+
+namespace {
+
+struct Positional {
+  const char* name;  ///< As help shows it; in lower case the argument of the admin command.
+  const char* meaning;
+  bool required = true;
+};
+
+std::string lower_case(std::string text) {
+  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return text;
+}
+
+/// The grammar of design §7, one method per group of commands.
+class CommandLine {
+ public:
+  CommandLine();
+  Result<CliParse> parse(int argc, const char* const* argv);
+
+ private:
+  struct Leaf {
+    CLI::App* app = nullptr;
+    CliCommand::Kind kind = CliCommand::Kind::Admin;
+    std::string admin_command;
+    std::map<std::string, std::string> values;  // Positionals by argument name.
+  };
+
+  void add_init();
+  void add_run();
+  void add_orgs();
+  void add_targets();
+  void add_sites();
+  void add_status();
+  CLI::App* group(const char* name, const char* about);
+  Leaf& leaf(CLI::App* parent, CliCommand::Kind kind, const char* name, const char* about,
+             const std::string& example);
+  Leaf& admin(CLI::App* parent, const char* name, const char* admin_command, const char* about,
+              const std::string& example, const std::vector<Positional>& positionals);
+  void with_json(Leaf& leaf);
+  CliCommand command_of(const Leaf& leaf) const;
+  std::string help_path() const;
+
+  CLI::App app_{
+      "The provider's end of Culvert: carries replication streams of many organizations to their targets.",
+      "culvert-gateway"};
+  std::deque<Leaf> leaves_;  // A deque: CLI11 keeps references to the values.
+  CliCommand typed_;
+  std::string data_dir_;
+  std::string config_ = typed_.config.string();
+};
+
+CommandLine::CommandLine() {
+  app_.set_version_flag("--version", "culvert-gateway " + std::string{kVersion});
+  app_.require_subcommand(1);
+  app_.footer(
+      "Example:\n"
+      "  culvert-gateway init --data /etc/culvert --hostname gw.example.net\n"
+      "  culvert-gateway org add acme\n"
+      "  culvert-gateway target add acme dr-db db.dr.internal:5432\n"
+      "  culvert-gateway join-token acme tokyo\n"
+      "  culvert-gateway run\n"
+      "Commands change a running gateway at once, or its files when it does not run.");
+  add_init();
+  add_run();
+  add_orgs();
+  add_targets();
+  add_sites();
+  add_status();
+}
+
+void CommandLine::add_init() {
+  auto& init =
+      leaf(&app_, CliCommand::Kind::Init, "init",
+           "Make a gateway: certificate authorities, server certificate, store and gateway.toml",
+           "culvert-gateway init --data /etc/culvert --hostname gw.example.net --listen 0.0.0.0:443");
+  init.app->add_option("--data", data_dir_, "The directory to make, or an empty one")
+      ->required()
+      ->type_name("DIR");
+  init.app
+      ->add_option("--hostname", typed_.init.hostname, "The DNS name or address agents reach this gateway by")
+      ->required()
+      ->type_name("NAME");
+  init.app->add_option("--listen", typed_.init.listen, "Where to listen; may be given several times")
+      ->type_name("ADDRESS:PORT")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->default_str("0.0.0.0:443");
+  init.app
+      ->add_option("--public-url", typed_.init.public_url,
+                   "What agents connect to, where that is not https://NAME:PORT")
+      ->type_name("URL");
+}
+
+void CommandLine::add_run() {
+  auto& run = leaf(&app_, CliCommand::Kind::Run, "run", "Serve until SIGTERM",
+                   "culvert-gateway run --config /etc/culvert/gateway.toml");
+  run.app->add_option("--config", config_, "The gateway's configuration")
+      ->type_name("PATH")
+      ->capture_default_str();
+}
+
+void CommandLine::add_orgs() {
+  CLI::App* org = group("org", "Organizations: the tenants of this gateway");
+  admin(org, "add", "org.add", "Add an org", "culvert-gateway org add acme",
+        {{"ORG", "Its name: a-z, 0-9, '-'"}});
+  with_json(admin(org, "list", "org.list", "List the orgs", "culvert-gateway org list --json", {}));
+  admin(org, "remove", "org.remove", "Remove an org with its targets and sites, and end its sessions",
+        "culvert-gateway org remove acme", {{"ORG", "Its name"}});
+}
+
+void CommandLine::add_targets() {
+  CLI::App* target = group("target", "Targets: the destinations an org's sites may reach");
+  admin(target, "add", "target.add", "Allow an org a target",
+        "culvert-gateway target add acme dr-db db.dr.internal:5432\n"
+        "An address written literally, or localhost, is permitted whatever it is; a name must not resolve to "
+        "a\n"
+        "loopback, link-local or metadata address.",
+        {{"ORG", "The org"},
+         {"TARGET", "The target's name: a-z, 0-9, '-'"},
+         {"ADDRESS", "HOST:PORT, IPv6 in brackets: [2001:db8::7]:5432"}});
+  with_json(admin(target, "list", "target.list", "List the targets", "culvert-gateway target list acme",
+                  {{"ORG", "Of this org only", false}}));
+  admin(target, "remove", "target.remove", "Take a target away from an org; running streams to it go on",
+        "culvert-gateway target remove acme dr-db", {{"ORG", "The org"}, {"TARGET", "The target's name"}});
+}
+
+void CommandLine::add_sites() {
+  CLI::App* site = group("site", "Sites: the enrolled agents of an org");
+  with_json(admin(site, "list", "site.list", "List the sites", "culvert-gateway site list acme",
+                  {{"ORG", "Of this org only", false}}));
+  admin(site, "remove", "site.remove", "Remove a site: its certificates are refused and its sessions end",
+        "culvert-gateway site remove acme tokyo", {{"ORG", "The org"}, {"SITE", "The site"}});
+  admin(&app_, "join-token", "join-token",
+        "Print a joining string for one site, valid 24 hours, once; adds the site when it is new",
+        "culvert-gateway join-token acme tokyo",
+        {{"ORG", "The org"}, {"SITE", "The site's name: a-z, 0-9, '-'"}});
+}
+
+void CommandLine::add_status() {
+  with_json(admin(&app_, "status", "status", "Show the running gateway: sessions, streams, health",
+                  "culvert-gateway status --json", {}));
+}
+
+CLI::App* CommandLine::group(const char* name, const char* about) {
+  CLI::App* app = app_.add_subcommand(name, about);
+  app->require_subcommand(1);
+  app->footer("Example:\n  culvert-gateway " + std::string{name} + " list");
+  return app;
+}
+
+CommandLine::Leaf& CommandLine::leaf(CLI::App* parent, CliCommand::Kind kind, const char* name,
+                                     const char* about, const std::string& example) {
+  Leaf& leaf = leaves_.emplace_back();
+  leaf.kind = kind;
+  leaf.app = parent->add_subcommand(name, about);
+  leaf.app->footer("Example:\n  " + example);
+  return leaf;
+}
+
+CommandLine::Leaf& CommandLine::admin(CLI::App* parent, const char* name, const char* admin_command,
+                                      const char* about, const std::string& example,
+                                      const std::vector<Positional>& positionals) {
+  Leaf& added = leaf(parent, CliCommand::Kind::Admin, name, about, example);
+  added.admin_command = admin_command;
+  for (const Positional& positional : positionals) {
+    const std::string key = lower_case(positional.name);
+    auto* option = added.app->add_option(positional.name, added.values[key], positional.meaning);
+    option->type_name("");
+    if (positional.required) option->required();
+  }
+  added.app->add_option("--config", config_, "The gateway's configuration")
+      ->type_name("PATH")
+      ->capture_default_str();
+  return added;
+}
+
+void CommandLine::with_json(Leaf& leaf) {
+  leaf.app->add_flag("--json", typed_.json, "Print JSON for programs");
+}
+
+Result<CliParse> CommandLine::parse(int argc, const char* const* argv) {
+  try {
+    app_.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    return CliParse{std::nullopt, app_.help()};
+  } catch (const CLI::CallForVersion& version) {
+    return CliParse{std::nullopt, std::string{version.what()} + "\n"};
+  } catch (const CLI::ParseError& error) {
+    return Error{Errc::UsageInvalid, std::string{error.what()} + "; see '" + help_path() + " --help'"};
+  }
+  for (const Leaf& leaf : leaves_) {
+    if (leaf.app->parsed()) return CliParse{command_of(leaf), {}};
+  }
+  return Error{Errc::UsageInvalid, "no command; see 'culvert-gateway --help'"};
+}
+
+CliCommand CommandLine::command_of(const Leaf& leaf) const {
+  CliCommand command = typed_;
+  command.kind = leaf.kind;
+  command.admin_command = leaf.admin_command;
+  command.config = config_;
+  command.init.data_dir = data_dir_;
+  for (const auto& [key, value] : leaf.values) {
+    if (!value.empty()) command.arguments[key] = value;
+  }
+  return command;
+}
+
+/// The commands as far as they were understood: the help that fits the mistake.
+std::string CommandLine::help_path() const {
+  std::string path = "culvert-gateway";
+  const CLI::App* app = &app_;
+  for (auto subcommands = app->get_subcommands(); !subcommands.empty();
+       subcommands = app->get_subcommands()) {
+    app = subcommands.front();
+    path += " " + app->get_name();
+  }
+  return path;
+}
+
+}  // namespace
+
+Result<CliParse> parse_cli(int argc, const char* const* argv) {
+  return CommandLine{}.parse(argc, argv);
+}
+
+}  // namespace culvert

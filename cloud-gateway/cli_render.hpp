@@ -1,0 +1,23 @@
+// Results as people read them: aligned tables on stdout, what to do next on stderr.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace culvert {
+
+/// What a command prints. Both end in a line break unless empty.
+struct CliOutput {
+  std::string out;   ///< The result.
+  std::string hint;  ///< For a person.
+};
+
+/// @param command  of AdminService, with its result.
+CliOutput render_result(const std::string& command, const nlohmann::json& result, bool as_json);
+
+/// Columns two blanks apart, no blanks at line ends.
+std::string render_table(const std::vector<std::string>& header,
+                         const std::vector<std::vector<std::string>>& rows);
+
+}  // namespace culvert

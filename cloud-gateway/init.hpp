@@ -1,0 +1,28 @@
+// `culvert-gateway init`: a new data directory with authorities, server certificate, store and gateway.toml.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "certs/utc_time.hpp"
+#include "cloud-gateway/listen_address.hpp"
+#include "tunnel-core/base/result.hpp"
+
+namespace culvert {
+
+struct InitOptions {
+  std::filesystem::path data_dir;
+  std::string hostname;
+  std::vector<std::string> listen = {"0.0.0.0:443"};
+  std::string public_url;  ///< Empty: https://HOSTNAME:PORT.
+};
+
+/// After an error nothing that it made is left.
+/// @return the path of gateway.toml.
+/// @error UsageInvalid; AlreadyExists or InUse when the directory holds anything, which stays as it is;
+/// DiskFull,
+///        IoFailed, StoreFailed.
+Result<std::filesystem::path> init_gateway(const InitOptions& options, certs::UtcTime now);
+
+}  // namespace culvert
