@@ -15,7 +15,10 @@ void Lane::note_sent(const FrameHeader& header, Instant now) {
 }
 
 void Lane::note_processed(std::size_t frame_size, Instant now) {
-  if (processed_ == receipt_sent_) receipt_deadline_ = now + kReceiptDelay;
+  if (processed_ == receipt_sent_) {
+    receipt_deadline_ = now + kReceiptDelay;
+    receipt_timed_ = false;
+  }
   ++processed_;
   unreceipted_bytes_ += frame_size;
 }

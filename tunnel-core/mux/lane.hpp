@@ -23,6 +23,8 @@ class Lane {
     Instant sent_at;
   };
 
+  /// A peer that never sends receipts cannot make us remember more.
+  bool may_send_state() const { return in_flight.size() < kMostInFlight; }
   /// Remembers a state frame until its receipt.
   void note_sent(const FrameHeader& header, Instant now);
   /// A state frame of the peer was processed; its receipt becomes due.
@@ -47,10 +49,16 @@ class Lane {
   }
 
   bool receipt_is_due(Instant now) const {
-    return processed_ > receipt_sent_ && (unreceipted_bytes_ >= kReceiptEvery || now >= receipt_deadline_);
+    // A lane that ends in order says first what it has processed: nothing of that needs redelivery.
+    return processed_ > receipt_sent_ &&
+           (unreceipted_bytes_ >= kReceiptEvery || now >= receipt_deadline_ || close_due);
   }
+  /// When a timer has to see to the receipt; none once it has: then it waits for the lane to be writable.
   std::optional<Instant> receipt_deadline() const {
-    return processed_ > receipt_sent_ ? std::optional{receipt_deadline_} : std::nullopt;
+    return processed_ > receipt_sent_ && !receipt_timed_ ? std::optional{receipt_deadline_} : std::nullopt;
+  }
+  void handle_timeout(Instant now) {
+    if (processed_ > receipt_sent_ && now >= receipt_deadline_) receipt_timed_ = true;
   }
   /// The n of the RECEIPT that is going out now.
   std::uint64_t take_receipt();
@@ -78,12 +86,14 @@ class Lane {
 
  private:
   static constexpr std::size_t kReceiptEvery = 64 * 1024;
+  static constexpr std::size_t kMostInFlight = 65536;  ///< Frames: 1 GiB of full ones, 1.5 MiB of memory.
 
   std::uint64_t receipted_ = 0;  ///< Of our state frames.
   std::uint64_t processed_ = 0;  ///< Of the peer's state frames.
   std::uint64_t receipt_sent_ = 0;
   std::size_t unreceipted_bytes_ = 0;
   Instant receipt_deadline_{};
+  bool receipt_timed_ = false;    ///< receipt_deadline_ has passed.
   Duration round_trip_ = 0ms;     ///< Smoothed, 0 while unknown.
   std::uint64_t rate_bytes_ = 0;  ///< Receipted since rate_since_.
   Instant rate_since_;

@@ -171,7 +171,8 @@ void ReceiveBuffer::clear() {
   ready_.clear();
   ahead_.clear();
   std::vector<Page>{}.swap(pages_);
-  accepted_ = received_;
+  // What is dropped was never accepted, and must not be told so.
+  received_ = accepted_;
   kept_ = 0;
 }
 

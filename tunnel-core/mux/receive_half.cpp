@@ -59,6 +59,7 @@ Result<void> ReceiveHalf::handle_return(std::uint64_t returned) {
 void ReceiveHalf::update_credit(Instant now, Duration round_trip) {
   if (final_ || discard_) return;
   const std::uint64_t accepted = buffer_.accepted();
+  credit_at_ = accepted;
   if (window_ < kInitialWindow) {
     window_ = kInitialWindow;
     tune_since_ = now;
@@ -80,9 +81,18 @@ void ReceiveHalf::update_credit(Instant now, Duration round_trip) {
     const std::uint64_t by_peer = credit_.peer_replay - std::min(credit_.peer_replay, credit_.granted_extra);
     may_have = had + std::min({wanted - had, by_memory, by_peer});
   }
-  const std::uint64_t granted = std::max(granted_, returned_ + accepted + kMinimumWindow + may_have);
-  const std::uint64_t left = granted - returned_ - accepted;
-  if (reserve(left > kMinimumWindow ? left - kMinimumWindow : 0)) granted_ = granted;
+  // Where a session of another thread has taken the memory meanwhile, what is reserved already still counts.
+  if (!raise_granted(returned_ + accepted + kMinimumWindow + may_have)) {
+    raise_granted(returned_ + accepted + kMinimumWindow + std::min(had, may_have));
+  }
+}
+
+bool ReceiveHalf::raise_granted(std::uint64_t to) {
+  const std::uint64_t granted = std::max(granted_, to);
+  const std::uint64_t left = granted - returned_ - buffer_.accepted();
+  if (!reserve(left > kMinimumWindow ? left - kMinimumWindow : 0)) return false;
+  granted_ = granted;
+  return true;
 }
 
 /// Always succeeds downwards. Upwards another session may have taken the process's last memory meanwhile.
@@ -101,7 +111,9 @@ bool ReceiveHalf::reserve(std::uint64_t extra) {
 }
 
 bool ReceiveHalf::ack_is_urgent() const {
-  return buffer_.accepted() - acked_accepted_ >= std::min(window_ / 4, kAckAtMostEvery);
+  // A quarter of what the sender may have: where memory is short that is less than the window it has earned.
+  const std::uint64_t credit = granted_ - returned_ - acked_accepted_;
+  return buffer_.accepted() - acked_accepted_ >= std::min({window_ / 4, credit / 4, kAckAtMostEvery});
 }
 
 void ReceiveHalf::note_ack_sent() {

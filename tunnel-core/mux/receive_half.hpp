@@ -30,7 +30,9 @@ class ReceiveHalf {
 
   std::size_t readable(std::span<ByteSpan> out) const { return discard_ ? 0 : buffer_.readable(out); }
   bool has_readable() const { return !discard_ && buffer_.received() > buffer_.accepted(); }
-  void consume(std::size_t n) { buffer_.consume(n); }
+  void consume(std::size_t n) {
+    if (!discard_) buffer_.consume(n);
+  }
 
   /// Everything up to the final offset was accepted: now, and only now, the socket is shut down for writing.
   bool at_end() const { return final_ && buffer_.accepted() == *final_; }
@@ -40,6 +42,9 @@ class ReceiveHalf {
   /// Raises `granted` towards the window the stream has earned, as far as memory allows. The window doubles
   /// when half of it was used up within two round trips (10 ms at least).
   void update_credit(Instant now, Duration round_trip);
+  /// Something was accepted since update_credit(). Without that no credit is given: it would go to an idle
+  /// sender, who has just given his back.
+  bool credit_is_due() const { return buffer_.accepted() != credit_at_; }
   /// Enough was accepted since the last ACK that the sender should hear of it at once.
   bool ack_is_urgent() const;
   void note_ack_sent();
@@ -58,6 +63,7 @@ class ReceiveHalf {
 
  private:
   std::uint64_t outstanding() const { return granted_ - returned_ - buffer_.accepted(); }
+  bool raise_granted(std::uint64_t to);
   bool reserve(std::uint64_t extra);
 
   ReceiveBuffer buffer_;
@@ -69,6 +75,7 @@ class ReceiveHalf {
   std::uint64_t window_ = kMinimumWindow;
   std::uint64_t acked_accepted_ = 0;
   std::uint64_t acked_granted_ = kMinimumWindow;
+  std::uint64_t credit_at_ = 0;  ///< accepted() at the latest update_credit().
   std::uint64_t tune_from_ = 0;  ///< accepted() when the present measurement of the window began.
   Instant tune_since_{};
   std::optional<std::uint64_t> final_;

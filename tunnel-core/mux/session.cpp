@@ -5,7 +5,6 @@ namespace culvert {
 namespace {
 
 constexpr std::uint64_t kStreamMinimum = 2 * kMinimumWindow;
-constexpr std::uint32_t kLastId = 0xfffffff0;
 
 }  // namespace
 
@@ -154,7 +153,8 @@ std::size_t Session::prepare_read(StreamId id, std::span<MutableByteSpan> out) {
 
 void Session::commit_read(StreamId id, std::size_t n, Instant now) {
   Stream* const stream = find(id);
-  if (stream == nullptr) return;
+  if (stream == nullptr || (stream->phase != StreamPhase::Open && stream->phase != StreamPhase::Opening))
+    return;
   stream->send.commit_read(n);
   if (n == 0) return;
   activate(*stream);
@@ -186,7 +186,6 @@ void Session::consume(StreamId id, std::size_t n, Instant now) {
 /// An ACK goes out at once when much was accepted, otherwise within 10 ms, riding on what else is sent.
 void Session::request_ack(Stream& stream, Instant now) {
   if (stream.receive.ack_is_urgent()) {
-    stream.receive.update_credit(now, round_trip());
     stream.ack_hook.unlink();
     return make_due(stream, kAckDue);
   }

@@ -134,7 +134,6 @@ void Session::handle_timeout(Instant now) {
   while (Stream* const stream = ack_list_.front()) {
     if (stream->deadline > now) break;
     stream->ack_hook.unlink();
-    stream->receive.update_credit(now, round_trip());
     if (stream->receive.has_news()) make_due(*stream, kAckDue);
   }
   while (Stream* const stream = opening_list_.front()) {
@@ -153,6 +152,7 @@ void Session::handle_timeout(Instant now) {
 void Session::check_lanes(Instant now) {
   std::vector<LaneId> dead;
   for (const auto& [id, lane] : lanes_) {
+    lane->handle_timeout(now);
     if (now - lane->last_received >= kLaneDeadAfter) {
       dead.push_back(id);
     } else if (now - std::max(lane->last_received, lane->last_ping) >= kPingAfter) {

@@ -140,7 +140,7 @@ bool Session::was_opened(StreamId id) const {
 
 Result<void> Session::note_peer_id(StreamId id) {
   const std::uint32_t lowest = missing_peer_ids_.empty() ? next_peer_id_ : *missing_peer_ids_.begin();
-  if (id.value > lowest && (id.value - lowest) / 2 > kMaxIdsAhead) {
+  if (id.value > kLastId || (id.value > lowest && (id.value - lowest) / 2 > kMaxIdsAhead)) {
     return Error{Errc::StreamIdInvalid, "OPEN of stream " + std::to_string(id.value) + " while " +
                                             std::to_string(lowest) + " has not been opened"};
   }

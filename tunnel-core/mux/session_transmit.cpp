@@ -16,7 +16,7 @@ std::optional<Transmit> Session::poll_transmit(LaneId id, Instant now) {
   Lane* const lane = find_lane(id);
   if (lane == nullptr || lane->closing) return std::nullopt;
   if (auto frame = transmit_lane_frame(*lane, now)) return frame;
-  if (ended_ || lane->closing) return std::nullopt;
+  if (ended_ || lane->closing || !lane->may_send_state()) return std::nullopt;
   if (drain_due_) {
     drain_due_ = false;
     return encode(*lane, {FrameType::Drain, 0, 0, {}, drain_ms_}, {}, now);
@@ -105,6 +105,10 @@ std::optional<Transmit> Session::transmit_stream_control(Lane& lane, Stream& str
   }
   if (take(kAckDue)) {
     stream.ack_hook.unlink();
+    // Here and not when the ACK became due: more may have been accepted while it waited for the lane.
+    if (stream.phase == StreamPhase::Open && stream.receive.credit_is_due()) {
+      stream.receive.update_credit(now, round_trip());
+    }
     stream.receive.note_ack_sent();
     std::byte granted[8];
     Writer{granted}.u64(stream.receive.granted());
