@@ -26,6 +26,7 @@ constexpr Lifetime kSiteLifetime = days(90);
 constexpr Lifetime kBackdating = std::chrono::minutes{5};
 
 /// Signs. No certificate outlives its authority: a lifetime is cut to the authority's own end.
+/// Never changes once made: any number of threads may issue with one.
 class Authority {
  public:
   /// A self-signed root with a new key; signs issuing authorities only.

@@ -27,8 +27,7 @@ std::string name_text(const X509_NAME* name) {
 
 UtcTime time_of(const ASN1_TIME* time) {
   std::tm parts{};
-  // An unreadable time is as good as long expired, and as not yet begun never comes up: verification refuses
-  // it.
+  // Of a malformed time we show 1970: long expired where it is an end. Chains with one never verify.
   if (ASN1_TIME_to_tm(time, &parts) != 1) return UtcTime{};
   return UtcTime{std::chrono::seconds{timegm(&parts)}};
 }
