@@ -61,7 +61,7 @@ ln -sf ../trial.service "$root/etc/systemd/system/graphical.target.wants/trial.s
 timeout 420 systemd-nspawn --quiet --directory="$root" --register=no --keep-unit --private-network --boot \
   </dev/null >"${root}.boot" 2>&1 || true
 if ! grep -qx 'trial passed' "$root/trial/log" 2>/dev/null; then
-  tail -n 40 "$root/trial/log" "${root}.boot" >&2 || true
+  tail -n 60 "$root/trial/log" >&2 2>/dev/null || tail -n 40 "${root}.boot" >&2
   die "failed under systemd; the last 'step' line above names where"
 fi
 grep '^step' "$root/trial/log"
