@@ -64,7 +64,7 @@ CommandLine::CommandLine() {
   app_.require_subcommand(1);
   app_.footer(
       "Example:\n"
-      "  culvert-gateway init --data /etc/culvert --hostname gw.example.net\n"
+      "  culvert-gateway init --data /var/lib/culvert-gateway --hostname gw.example.net\n"
       "  culvert-gateway org add acme\n"
       "  culvert-gateway target add acme dr-db db.dr.internal:5432\n"
       "  culvert-gateway join-token acme tokyo\n"
@@ -79,10 +79,10 @@ CommandLine::CommandLine() {
 }
 
 void CommandLine::add_init() {
-  auto& init =
-      leaf(&app_, CliCommand::Kind::Init, "init",
-           "Make a gateway: certificate authorities, server certificate, store and gateway.toml",
-           "culvert-gateway init --data /etc/culvert --hostname gw.example.net --listen 0.0.0.0:443");
+  auto& init = leaf(
+      &app_, CliCommand::Kind::Init, "init",
+      "Make a gateway: certificate authorities, server certificate, store and gateway.toml",
+      "culvert-gateway init --data /var/lib/culvert-gateway --hostname gw.example.net --listen 0.0.0.0:443");
   init.app->add_option("--data", data_dir_, "The directory to make, or an empty one")
       ->required()
       ->type_name("DIR");
@@ -110,7 +110,7 @@ void CommandLine::add_run() {
 }
 
 void CommandLine::add_orgs() {
-  CLI::App* org = group("org", "Organizations: the tenants of this gateway");
+  CLI::App* org = group("org", "Organizations: the customers of this gateway");
   admin(org, "add", "org.add", "Add an org", "culvert-gateway org add acme",
         {{"ORG", "Its name: a-z, 0-9, '-'"}});
   with_json(admin(org, "list", "org.list", "List the orgs", "culvert-gateway org list --json", {}));

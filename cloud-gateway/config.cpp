@@ -88,7 +88,8 @@ std::string GatewayConfig::gateway_url() const {
   return public_url.empty() ? https_url(hostname, listen.front().port) : public_url;
 }
 
-Result<GatewayConfig> GatewayConfig::read(const fs::path& file) {
+Result<GatewayConfig> GatewayConfig::read(const fs::path& named) {
+  const fs::path file = behind_links(named);
   auto reader = ConfigReader::open(file);
   if (!reader) {
     if (reader.error().code() != Errc::NotFound) return std::move(reader).error();

@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 files() {
-  find tunnel-core tunnel-agent cloud-gateway cloud-api-client firewall-vib certs bench tests -name '*.[ch]pp' -print0
+  find . -name '.?*' -prune -o -name 'build*' -prune -o -name out -prune -o -name '*.[ch]pp' -print0
 }
 if [[ ${1:-} == --check ]]; then
   if ! out=$(files | xargs -0 clang-format-14 --dry-run --Werror 2>&1); then

@@ -6,7 +6,7 @@ namespace culvert {
 
 namespace {
 
-/// When a refusal is for now only, the seconds after which asking again makes sense.
+/// When a refusal will pass by itself, the seconds after which asking again makes sense.
 constexpr const char* kRetryAfterSeconds = "5";
 
 /// docs/rest-api.md §2 names the codes a peer may see; all others become the one of their status.

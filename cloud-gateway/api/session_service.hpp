@@ -16,7 +16,7 @@
 
 namespace culvert {
 
-/// 16 random bytes an agent makes when it starts: tells a restart from a reconnect.
+/// 16 random bytes an agent makes when it starts: tells a restart from a new lane.
 using InstanceId = std::array<std::byte, 16>;
 
 struct SessionRequest {

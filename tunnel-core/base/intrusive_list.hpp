@@ -44,6 +44,7 @@ class IntrusiveList {
   T* front() const { return empty() ? nullptr : static_cast<T*>(end_.next_->owner_); }
   T* next(T& element) const {
     ListHook* const hook = (element.*Hook).next_;
+    // NOLINTNEXTLINE(clang-analyzer-core.NullDereference): a linked element has a successor.
     return hook == &end_ ? nullptr : static_cast<T*>(hook->owner_);
   }
 

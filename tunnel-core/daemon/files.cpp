@@ -108,6 +108,13 @@ int TemporaryFile::rename_to(const fs::path& path) {
 
 }  // namespace
 
+fs::path behind_links(const fs::path& path) {
+  std::error_code failed;
+  if (!fs::is_symlink(path, failed)) return path;
+  fs::path real = fs::canonical(path, failed);
+  return failed ? path : real;
+}
+
 Result<std::string> read_file(const fs::path& path) {
   auto fd = open_for_reading(path);
   if (!fd) return std::move(fd).error();

@@ -11,6 +11,10 @@
 
 namespace culvert {
 
+/// The file that a link leads to, absolute: a package's /etc/culvert/gateway.toml is a link into the data
+/// directory. As given when it is no link, or leads nowhere.
+std::filesystem::path behind_links(const std::filesystem::path& path);
+
 /// @error NotFound, FileUnreadable.
 Result<std::string> read_file(const std::filesystem::path& path);
 

@@ -102,6 +102,18 @@ TEST_CASE("Files: a secret that others can read is refused with the command that
   }
 }
 
+TEST_CASE("Files: behind a link is the file it leads to; a plain or dangling path stays", "[daemon]") {
+  const TempDir dir;
+  const auto file = dir.path() / "gateway.toml";
+  const auto link = dir.path() / "link.toml";
+  fs::create_symlink(file, link);
+
+  REQUIRE(behind_links(link) == link);
+  REQUIRE(write_file(file, "", 0600));
+  REQUIRE(behind_links(link) == fs::canonical(file));
+  REQUIRE(behind_links(file) == file);
+}
+
 TEST_CASE("Files: absent, forbidden and misplaced files are told apart", "[daemon]") {
   const TempDir dir;
   REQUIRE(read_file(dir.path() / "absent").error().code() == Errc::NotFound);
