@@ -32,6 +32,7 @@ constexpr Duration kLaneDeadAfter = 2500ms;
 constexpr Duration kReceiptDelay = 5ms;
 constexpr Duration kAckDelay = 10ms;
 constexpr Duration kIdleReturnAfter = 1s;
+constexpr Duration kStarvedCheck = 10ms;  ///< How often streams that found no free slab try again.
 constexpr Duration kResetGrace = 2s;
 
 }  // namespace culvert

@@ -55,28 +55,31 @@ Result<void> ReceiveBuffer::copy_into_pages(std::uint64_t offset, ByteSpan bytes
   return {};
 }
 
-/// Appends to what is ready or sorts in ahead of it, joined to a neighbour that lies beside it in the same
-/// page.
+/// Appends to what is ready or sorts in ahead of it, joined to a neighbour that lies beside it in its page.
 void ReceiveBuffer::add(Piece piece) {
-  const auto adjoins = [](const Piece& first, const Piece& second) {
-    return !first.kept && !second.kept && first.end() == second.offset &&
-           first.data + first.length == second.data;
-  };
   if (piece.offset == received_) {
     received_ = piece.end();
-    if (!ready_.empty() && adjoins(ready_.back(), piece)) {
+    if (!ready_.empty() && ready_.back().runs_into(piece)) {
       ready_.back().length += piece.length;
     } else {
       ready_.push_back(std::move(piece));
     }
     return;
   }
+  add_ahead(std::move(piece));
+}
+
+void ReceiveBuffer::add_ahead(Piece piece) {
   auto next = ahead_.lower_bound(piece.offset);
-  if (next != ahead_.end() && adjoins(piece, next->second)) {
+  const bool follows = next != ahead_.begin() && std::prev(next)->second.end() == piece.offset;
+  const bool leads = next != ahead_.end() && piece.end() == next->first;
+  gaps_ += follows ? 0 : 1;
+  gaps_ -= leads ? 1 : 0;
+  if (next != ahead_.end() && piece.runs_into(next->second)) {
     piece.length += next->second.length;
     next = ahead_.erase(next);
   }
-  if (next != ahead_.begin() && adjoins(std::prev(next)->second, piece)) {
+  if (next != ahead_.begin() && std::prev(next)->second.runs_into(piece)) {
     std::prev(next)->second.length += piece.length;
     return;
   }
@@ -87,6 +90,7 @@ void ReceiveBuffer::pull_ahead() {
   while (!ahead_.empty() && ahead_.begin()->first == received_) {
     Piece piece = std::move(ahead_.begin()->second);
     ahead_.erase(ahead_.begin());
+    if (ahead_.empty() || ahead_.begin()->first != piece.end()) --gaps_;
     add(std::move(piece));
   }
 }
@@ -142,6 +146,7 @@ Result<void> ReceiveBuffer::move_kept_into_pages() {
   ready_ = {};
   std::map<std::uint64_t, Piece> ahead = std::move(ahead_);
   ahead_.clear();
+  gaps_ = 0;
   received_ = accepted_;
   kept_ = 0;
   copy_all_ = true;
@@ -173,6 +178,7 @@ void ReceiveBuffer::clear() {
   std::vector<Page>{}.swap(pages_);
   // What is dropped was never accepted, and must not be told so.
   received_ = accepted_;
+  gaps_ = 0;
   kept_ = 0;
 }
 

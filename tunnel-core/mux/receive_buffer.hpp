@@ -29,7 +29,7 @@ class ReceiveBuffer {
 
   std::uint64_t received() const { return received_; }  ///< Every byte below has arrived.
   std::uint64_t accepted() const { return accepted_; }  ///< Every byte below was consumed.
-  std::size_t gaps() const { return ahead_.size(); }    ///< Pieces that wait for bytes before them.
+  std::size_t gaps() const { return gaps_; }            ///< Runs of bytes that wait for bytes before them.
 
   /// The next bytes to deliver, in order; returns how many spans were filled. Valid until consume() or
   /// insert().
@@ -52,6 +52,10 @@ class ReceiveBuffer {
     bool kept;  ///< Owns a whole slab, rather than a part of a page.
 
     std::uint64_t end() const { return offset + length; }
+    /// `next` continues this piece in the same page.
+    bool runs_into(const Piece& next) const {
+      return !kept && !next.kept && end() == next.offset && data + length == next.data;
+    }
   };
   struct Page {
     std::uint64_t number;
@@ -61,6 +65,7 @@ class ReceiveBuffer {
   Result<void> store(std::uint64_t offset, ByteSpan bytes, const SlabRef& slab);
   Result<void> copy_into_pages(std::uint64_t offset, ByteSpan bytes);
   void add(Piece piece);
+  void add_ahead(Piece piece);
   void pull_ahead();
   Result<void> move_kept_into_pages();
   SlabRef* page(std::uint64_t number);
@@ -72,6 +77,7 @@ class ReceiveBuffer {
   Ring<Piece> ready_;                     ///< [accepted_, received_), in order.
   std::map<std::uint64_t, Piece> ahead_;  ///< Beyond received_, by offset, disjoint.
   std::vector<Page> pages_;               ///< Sorted by number; mostly none or one.
+  std::size_t gaps_ = 0;                  ///< Pieces in ahead_ that do not begin where the one before ends.
   std::size_t kept_ = 0;                  ///< Pieces that own a slab.
   bool copy_all_ = false;                 ///< Until empty: keeping slabs would pass the bound.
 };

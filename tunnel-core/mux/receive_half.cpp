@@ -39,7 +39,7 @@ Result<void> ReceiveHalf::handle_data(std::uint64_t offset, ByteSpan bytes, bool
   auto inserted = buffer_.insert(offset, bytes, slab, cost(outstanding()));
   if (!inserted) return inserted;
   if (buffer_.gaps() > outstanding() / kPackBelow + 64) {
-    return Error{Errc::TooManyGaps, std::to_string(buffer_.gaps()) + " pieces wait for bytes before them"};
+    return Error{Errc::TooManyGaps, std::to_string(buffer_.gaps()) + " gaps wait to be filled"};
   }
   return {};
 }

@@ -107,6 +107,15 @@ bool SendHalf::has_frame() const {
   return sent_ < read_ && sent_ < limit();
 }
 
+std::size_t SendHalf::next_size() const {
+  if (!again_.empty()) {
+    const Segment& segment = segments_[index_of(again_.front())];
+    return static_cast<std::size_t>(std::min(segment.end(), sent_) - segment.offset);
+  }
+  if (fin_is_due()) return 0;
+  return static_cast<std::size_t>(std::min(segments_[unsent_].end(), limit()) - sent_);
+}
+
 SendPiece SendHalf::next_frame() {
   if (!again_.empty()) return resend_frame();
   if (fin_is_due()) {

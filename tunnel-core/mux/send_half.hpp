@@ -40,6 +40,10 @@ class SendHalf {
 
   // Lanes.
   bool has_frame() const;
+  /// Bytes of the next piece; 0 is a FIN alone. has_frame() must hold.
+  std::size_t next_size() const;
+  /// All that was sent is accepted: nothing can be overtaken.
+  bool nothing_in_flight() const { return accepted_ == sent_; }
   /// The next piece to send; sending_ moves on. has_frame() must hold. Views live until the bytes are
   /// accepted.
   SendPiece next_frame();

@@ -15,7 +15,8 @@ Session::Session(const SessionConfig& config, SlabPool& slabs, ProcessMemory& pr
       credit_{memory_},
       next_own_id_(config.role == Role::Agent ? 2 : 1),
       next_peer_id_(config.role == Role::Agent ? 1 : 2),
-      laneless_since_(now) {}
+      laneless_since_(now),
+      latest_(now) {}
 
 Stream* Session::find(StreamId id) const {
   const auto at = streams_.find(id.value);
@@ -132,6 +133,7 @@ void Session::release_halves(Stream& stream) {
   stream.opening_hook.unlink();
   stream.active_hook.unlink();
   stream.resetting_hook.unlink();
+  stream.starved_hook.unlink();
   memory_.release(kStreamMinimum);
   --open_count_;
 }
@@ -148,6 +150,12 @@ std::size_t Session::prepare_read(StreamId id, std::span<MutableByteSpan> out) {
   const std::uint64_t credit = stream->send.free_credit();
   const std::size_t count = stream->send.prepare_read(out, credit, config_.read_ahead);
   stream->asked_to_read = count == 0;
+  if (count == 0 && credit > 0 && !out.empty() && stream->send.all_accepted() &&
+      !stream->send.finished_reading()) {
+    // The slabs are used up by others, so that nothing of this stream will tell when there are some again.
+    if (starved_list_.empty()) next_starved_check_ = latest_ + kStarvedCheck;
+    starved_list_.push_back(*stream);
+  }
   return count;
 }
 

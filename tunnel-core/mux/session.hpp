@@ -189,6 +189,7 @@ class Session {
   std::optional<Transmit> transmit_data(Lane& lane, Instant now);
   Transmit encode(Lane& lane, const FrameHeader& header, ByteSpan payload, Instant now);
   bool may_use(const Stream& stream, const Lane& lane) const;
+  bool may_send_data(const Stream& stream, const Lane& lane) const;
 
   // session_lanes.cpp
   Lane* find_lane(LaneId id) const;
@@ -197,6 +198,7 @@ class Session {
   void finish_ending(Errc reason, std::string_view text);
   void check_lanes(Instant now);
   void give_back_idle(Instant now);
+  void wake_starved();
   Duration round_trip() const;
 
   const SessionConfig config_;
@@ -214,6 +216,7 @@ class Session {
   IntrusiveList<Stream, &Stream::opening_hook> opening_list_;
   IntrusiveList<Stream, &Stream::active_hook> active_list_;
   IntrusiveList<Stream, &Stream::resetting_hook> resetting_list_;
+  IntrusiveList<Stream, &Stream::starved_hook> starved_list_;
   StreamMap streams_;
 
   std::uint32_t next_own_id_;
@@ -236,6 +239,8 @@ class Session {
   Errc end_reason_{};
   std::string end_text_;
   Instant next_idle_check_{};
+  Instant next_starved_check_{};  ///< While starved_list_ is not empty.
+  Instant latest_;                ///< The instant of the latest call that brought one.
   std::uint64_t opened_total_ = 0;
   std::uint64_t reset_total_ = 0;
   std::uint64_t late_frames_ = 0;

@@ -118,10 +118,12 @@ Instant Session::poll_timeout() const {
   if (const Stream* const stream = opening_list_.front()) consider(stream->open_deadline);
   if (const Stream* const stream = resetting_list_.front()) consider(stream->reset_deadline);
   if (!active_list_.empty()) consider(next_idle_check_);
+  if (!starved_list_.empty()) consider(next_starved_check_);
   return next;
 }
 
 void Session::handle_timeout(Instant now) {
+  latest_ = now;
   if (ended_) return;
   check_lanes(now);
   const Duration deadline = had_lane_ ? config_.resume_deadline : config_.first_lane_deadline;
@@ -147,6 +149,14 @@ void Session::handle_timeout(Instant now) {
     start_reset(*stream, stream->reset_reason, std::string{stream->reset_text});
   }
   if (!active_list_.empty() && now >= next_idle_check_) give_back_idle(now);
+  if (!starved_list_.empty() && now >= next_starved_check_) wake_starved();
+}
+
+void Session::wake_starved() {
+  while (Stream* const stream = starved_list_.front()) {
+    stream->starved_hook.unlink();
+    signal(*stream, kWritable);
+  }
 }
 
 void Session::check_lanes(Instant now) {

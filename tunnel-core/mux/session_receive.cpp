@@ -40,7 +40,7 @@ std::string printable(ByteSpan bytes) {
 void Session::handle_bytes(LaneId id, const SlabRef& slab, ByteSpan bytes, Instant now) {
   Lane* const lane = find_lane(id);
   if (lane == nullptr || ended_) return;
-  lane->last_received = now;
+  latest_ = lane->last_received = now;
   lane->received_bytes += bytes.size();
   const auto done = lane->splitter.split(slab, bytes, [&](const Frame& frame, const SlabRef& in) {
     return handle_frame(*lane, frame, in, now);

@@ -13,6 +13,7 @@ constexpr std::int64_t kQuantum = kMaxFrameSize;  ///< Per unit of weight.
 }  // namespace
 
 std::optional<Transmit> Session::poll_transmit(LaneId id, Instant now) {
+  latest_ = now;
   Lane* const lane = find_lane(id);
   if (lane == nullptr || lane->closing) return std::nullopt;
   if (auto frame = transmit_lane_frame(*lane, now)) return frame;
@@ -121,13 +122,23 @@ std::optional<Transmit> Session::transmit_stream_control(Lane& lane, Stream& str
   return std::nullopt;
 }
 
+/// Small payloads of a stream keep to one lane while any byte is in flight: striped over a lane that stalls,
+/// each would leave a gap at the receiver, who may only keep so many (docs/protocol.md §8.5).
+bool Session::may_send_data(const Stream& stream, const Lane& lane) const {
+  if (!may_use(stream, lane) || (stream.due & kOpenDue) != 0) return false;
+  if (stream.packed_lane == LaneId{} || stream.packed_lane == lane.id) return true;
+  if (stream.send.next_size() >= kPackBelow || stream.send.nothing_in_flight()) return true;
+  const Lane* const other = find_lane(stream.packed_lane);
+  return other == nullptr || other->closing;
+}
+
 std::optional<Transmit> Session::transmit_data(Lane& lane, Instant now) {
   const auto first_usable = [&](auto& list) -> Stream* {
     for (Stream* stream = list.front(); stream != nullptr;) {
       Stream* const next = list.next(*stream);
       if (!stream->send.has_frame()) {
         stream->data_hook.unlink();
-      } else if (may_use(*stream, lane) && (stream->due & kOpenDue) == 0) {
+      } else if (may_send_data(*stream, lane)) {
         return stream;
       }
       stream = next;
@@ -150,6 +161,7 @@ std::optional<Transmit> Session::transmit_data(Lane& lane, Instant now) {
   }
 
   const SendPiece piece = stream->send.next_frame();
+  if (!piece.bytes.empty() && piece.bytes.size() < kPackBelow) stream->packed_lane = lane.id;
   FrameHeader header{FrameType::Data, piece.fin ? kFlagFin : std::uint8_t{0},
                      static_cast<std::uint16_t>(piece.bytes.size()), stream->id, piece.offset};
   stream->deficit -= static_cast<std::int64_t>(kFrameHeaderSize + piece.bytes.size());

@@ -56,6 +56,7 @@ struct Stream {
   bool told_end = false;             ///< The owner knows of the end, or caused it: no more events.
   bool reset_when_accepted = false;  ///< The local socket was reset: RESET follows the bytes already read.
   LaneId pinned{};                   ///< The lane that carried OPEN, until open_settled; 0 none.
+  LaneId packed_lane{};              ///< The lane that carried the latest small payload; 0 none.
   Errc reset_reason = Errc::StreamCancelled;
   std::string reset_text;
   void* owner = nullptr;  ///< The caller's; handed back with every event.
@@ -74,6 +75,7 @@ struct Stream {
   ListHook opening_hook;    ///< Waits for the peer's answer, by deadline.
   ListHook active_hook;     ///< Holds credit or storage to be given back when idle.
   ListHook resetting_hook;  ///< reset_when_accepted, by deadline.
+  ListHook starved_hook;    ///< Was refused memory while no ACK is to come that would free some.
 };
 
 }  // namespace culvert
