@@ -57,7 +57,7 @@ void read_listen(ConfigReader& reader, std::vector<ListenAddress>& listen) {
   std::vector<std::string> texts;
   for (const ListenAddress& address : listen) texts.push_back(address.to_text());
   reader.text_list("listen", texts);
-  if (texts.empty()) reader.reject("listen", "is empty; write [\"0.0.0.0:443\"]");
+  if (texts.empty()) return reader.reject("listen", "is empty; write [\"0.0.0.0:443\"]");
   std::vector<ListenAddress> parsed;
   for (const std::string& text : texts) {
     auto address = parse_listen_address(text);

@@ -271,7 +271,7 @@ void ApiRouter::report_clone(const ApiRequest& request) {
 
 ApiResponse ApiRouter::fail(const ApiRequest& request, const Error& error) {
   const int status = http_status(error.code());
-  spdlog::log(status >= 500 ? spdlog::level::err : spdlog::level::info,
+  spdlog::log(status == 500 ? spdlog::level::err : spdlog::level::info,
               "{}address={} request={} {} {} refused with {}: {}", about(request), request.peer_address,
               request.request_id, request.method, without_query(request.path), status, error.to_string());
   return error_response(status, error, request.request_id);
