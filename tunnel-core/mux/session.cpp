@@ -23,7 +23,7 @@ Stream* Session::find(StreamId id) const {
   return at == streams_.end() ? nullptr : at->second.get();
 }
 
-Result<Stream*> Session::add_stream(StreamId id, OpenInfo info, StreamPhase phase) {
+Result<Stream*> Session::add_stream(StreamId id, OpenInfo info, StreamPhase phase, Instant now) {
   if (open_count_ >= config_.streams) {
     return Error{Errc::StreamLimitReached,
                  "the session has its " + std::to_string(config_.streams) + " streams"};
@@ -33,6 +33,7 @@ Result<Stream*> Session::add_stream(StreamId id, OpenInfo info, StreamPhase phas
   }
   auto stream = std::make_unique<Stream>(id, std::move(info), phase, slabs_, credit_);
   Stream* const raw = stream.get();
+  raw->opened_at = now;
   streams_.emplace(id.value, std::move(stream));
   ++open_count_;
   ++opened_total_;
@@ -44,7 +45,7 @@ Result<StreamId> Session::open_stream(OpenInfo info, void* owner, Instant now) {
   if (draining()) return Error{Errc::Draining, "the session is draining"};
   if (next_own_id_ >= kLastId)
     return Error{Errc::StreamIdsExhausted, "all stream ids of the session are used"};
-  auto added = add_stream(StreamId{next_own_id_}, std::move(info), StreamPhase::Opening);
+  auto added = add_stream(StreamId{next_own_id_}, std::move(info), StreamPhase::Opening, now);
   if (!added) return std::move(added).error();
   next_own_id_ += 2;
   Stream& stream = **added;
@@ -300,7 +301,7 @@ std::vector<StreamStats> Session::stream_stats(std::size_t most) const {
   for (const auto& [id, stream] : streams_) {
     if (all.size() == most) break;
     if (stream->phase == StreamPhase::Resetting || stream->phase == StreamPhase::Ended) continue;
-    all.push_back({stream->id, stream->info.target, stream->info.source, stream->send.sent(),
+    all.push_back({stream->id, stream->info.target, stream->info.source, stream->opened_at, stream->send.sent(),
                    stream->receive.accepted(), stream->send.unaccepted()});
   }
   return all;

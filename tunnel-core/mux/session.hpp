@@ -62,6 +62,7 @@ struct StreamStats {
   StreamId id;
   std::string target;
   std::string source;
+  Instant opened_at;
   std::uint64_t sent_bytes;
   std::uint64_t received_bytes;  ///< Accepted by the local socket.
   std::uint64_t backlog_bytes;   ///< Read from the local socket, not yet accepted by the peer.
@@ -157,7 +158,7 @@ class Session {
 
   // session.cpp
   Stream* find(StreamId id) const;
-  Result<Stream*> add_stream(StreamId id, OpenInfo info, StreamPhase phase);
+  Result<Stream*> add_stream(StreamId id, OpenInfo info, StreamPhase phase, Instant now);
   void signal(Stream& stream, StreamSignal signal);
   void make_due(Stream& stream, std::uint8_t flags);
   void activate(Stream& stream);

@@ -172,7 +172,7 @@ Result<void> Session::handle_open(const Frame& frame, Instant now) {
   if (streams_.size() > config_.streams + kUnsettled) {
     return Error{Errc::StreamIdInvalid, "too many streams whose end the peer does not receipt"};
   }
-  auto added = add_stream(id, *info, StreamPhase::Offered);
+  auto added = add_stream(id, *info, StreamPhase::Offered, now);
   if (added && !draining_) {
     signal(**added, kOffered);
     note_active(**added, now);

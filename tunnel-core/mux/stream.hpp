@@ -62,6 +62,7 @@ struct Stream {
   void* owner = nullptr;  ///< The caller's; handed back with every event.
   OpenInfo info;
   Instant deadline{};  ///< Of the delayed ACK, in ack_list.
+  Instant opened_at{};
   Instant open_deadline{};
   Instant reset_deadline{};
   Instant last_active{};

@@ -1,0 +1,65 @@
+// One session at the gateway: authorises every OPEN, dials, logs. Of one data thread.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <unordered_map>
+
+#include "certs/site_identity.hpp"
+#include "cloud-gateway/api/session_service.hpp"
+#include "cloud-gateway/control/policy.hpp"
+#include "cloud-gateway/data/target_dialer.hpp"
+#include "tunnel-core/net/session_driver.hpp"
+#include "tunnel-core/obs/log_context.hpp"
+
+namespace culvert {
+
+/// What all sessions share. Everything outlives them.
+struct SessionSurroundings {
+  DataThread& thread;
+  ProcessMemory& memory;
+  PolicyHub& policy;
+  DialBudget& dials;
+};
+
+class GatewaySession final : public SessionObserver {
+ public:
+  /// Called once, when the session has ended by itself; the session is destroyed afterwards, not inside.
+  using Ended = std::function<void(SessionId)>;
+
+  GatewaySession(SessionSurroundings surroundings, SessionId id, certs::SiteIdentity identity,
+                 const SessionConfig& config, Ended ended);
+
+  const certs::SiteIdentity& identity() const { return identity_; }
+  SessionDriver& driver() { return driver_; }
+
+  /// Tells the agent why, and resets every stream. `ended` is not called.
+  void end(Errc reason, const std::string& text);
+
+  LiveSession live() const;
+  std::vector<StreamSummary> streams(std::size_t most) const;
+  bool idle() const { return driver_.session().stats().streams == 0; }
+
+ private:
+  void handle_offered(StreamId id, const OpenInfo& info) override;
+  void handle_reset(StreamId id, Errc reason, const std::string& text) override;
+  void handle_lane_up(LaneId id) override;
+  void handle_lane_down(LaneId id, const Error& reason, std::size_t left) override;
+  void handle_peer_draining() override;
+  void handle_ended(Errc reason, const std::string& text) override;
+
+  void refuse(StreamId id, const OpenInfo& info, const Error& error);
+  LogContext stream_context(StreamId id) const;
+
+  SessionSurroundings surroundings_;
+  const SessionId id_;
+  const certs::SiteIdentity identity_;
+  const LogContext context_;
+  const std::chrono::system_clock::time_point created_;
+  Ended ended_;
+  TargetDialer dialer_;
+  std::shared_ptr<const PolicySnapshot> policy_;  ///< Shared with the hub; renewed when its version has changed.
+  SessionDriver driver_;
+};
+
+}  // namespace culvert

@@ -1,0 +1,61 @@
+// Connects to targets: all addresses of a name in turn, within 20 s, each judged before it is dialled. Of one thread.
+#pragma once
+
+#include <atomic>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <functional>
+#include <memory>
+
+#include "cloud-gateway/control/target_address.hpp"
+#include "tunnel-core/base/result.hpp"
+#include "tunnel-core/base/time.hpp"
+#include "tunnel-core/net/task_group.hpp"
+
+namespace culvert {
+
+/// Dials that run in the whole process; shared by all threads.
+class DialBudget {
+ public:
+  explicit DialBudget(std::size_t most) : most_(most) {}
+  bool take() {
+    if (running_.fetch_add(1) < most_) return true;
+    running_.fetch_sub(1);
+    return false;
+  }
+  void give_back() { running_.fetch_sub(1); }
+
+ private:
+  const std::size_t most_;
+  std::atomic<std::size_t> running_{0};
+};
+
+class TargetDialer {
+ public:
+  using Socket = boost::asio::ip::tcp::socket;
+  using Done = std::function<void(Result<Socket>)>;
+
+  /// @param budget  outlives the dialer.
+  TargetDialer(boost::asio::io_context& io, DialBudget& budget);
+  /// Waits for nothing: dials that still run end by themselves and call nobody.
+  ~TargetDialer();
+
+  /// @param done  called once, never from inside this call. A dial cannot be cancelled: it keeps its place in
+  ///              the budget until it has ended, so that resets cannot be used to start ever more of them.
+  /// @error DialLimitReached, TargetNameUnresolved, TargetAddressForbidden, TargetRefused, TargetUnreachable,
+  ///        TargetTimedOut.
+  void dial(TargetAddress target, Done done);
+
+  std::size_t running() const { return running_; }
+
+ private:
+  struct Attempt;
+  static boost::asio::awaitable<void> run(std::shared_ptr<Attempt> attempt);
+
+  boost::asio::io_context& io_;
+  DialBudget& budget_;
+  std::size_t running_ = 0;
+  std::shared_ptr<TargetDialer*> self_;  ///< Shared with running dials; null inside once destroyed.
+};
+
+}  // namespace culvert

@@ -1,0 +1,186 @@
+#include "cloud-gateway/edge/http_front.hpp"
+
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http.hpp>
+
+#include "certs/certificate.hpp"
+#include "certs/site_identity.hpp"
+#include "tunnel-core/net/deadline.hpp"
+#include "tunnel-core/obs/log.hpp"
+
+namespace culvert {
+namespace {
+
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+using asio::ip::tcp;
+
+constexpr std::size_t kMaxHead = 8 * 1024;
+
+std::string address_text(const tcp::socket& socket) {
+  error_code error;
+  const auto endpoint = socket.remote_endpoint(error);
+  return error ? std::string{"unknown"} : endpoint.address().to_string();
+}
+
+std::optional<SiteCertificate> identity_of(const TlsEngine& tls) {
+  X509* const leaf = tls.peer_certificate();
+  if (leaf == nullptr || tls.selected_alpn() != kTunnelAlpn) return std::nullopt;
+  const auto certificate = certs::Certificate::share(leaf);
+  auto identity = certs::SiteIdentity::of(certificate);
+  if (!identity) return std::nullopt;
+  return SiteCertificate{certificate.serial(), *identity};
+}
+
+}  // namespace
+
+struct HttpFront::Connection {
+  Connection(tcp::socket socket, TlsContext tls) : peer(address_text(socket)), stream(std::move(socket), std::move(tls)) {}
+
+  const std::string peer;
+  TlsStream stream;
+  boost::beast::flat_buffer buffer{kMaxHead + kMaxApiBody};
+  std::optional<SiteCertificate> identity;
+  std::uint64_t requests = 0;
+};
+
+HttpFront::HttpFront(asio::io_context& io, asio::thread_pool& control, TlsContext tls, ApiRouter& router,
+                     const LaneAdmission& admission, const FrontConfig& config)
+    : io_(io),
+      control_(control),
+      tls_(std::move(tls)),
+      router_(router),
+      admission_(admission),
+      config_(config),
+      tasks_(io.get_executor(), [](std::exception_ptr failure) {
+        try {
+          std::rethrow_exception(failure);
+        } catch (const std::exception& error) {
+          spdlog::error("a connection ended on an internal error: {}", error.what());
+        }
+      }) {}
+
+void HttpFront::serve(tcp::socket socket) {
+  if (closed_ || connections_.size() >= config_.connections) {
+    error_code ignored;
+    socket.close(ignored);
+    return;
+  }
+  auto connection = std::make_shared<Connection>(std::move(socket), tls_);
+  connections_.insert(connection);
+  tasks_.spawn(run(connection));
+}
+
+void HttpFront::close() {
+  closed_ = true;
+  for (const ConnectionPtr& connection : connections_) connection->stream.close();
+}
+
+asio::awaitable<void> HttpFront::run(ConnectionPtr connection) {
+  const bool trusted = co_await handshake(connection);
+  bool again = trusted;
+  while (again && !closed_) again = co_await serve_request(connection);
+  connections_.erase(connection);
+}
+
+asio::awaitable<bool> HttpFront::handshake(ConnectionPtr connection) {
+  TlsStream& stream = connection->stream;
+  Deadline deadline{io_.get_executor(), config_.handshake_timeout, [connection] { connection->stream.abort(); }};
+  error_code error;
+  const auto token = asio::redirect_error(asio::use_awaitable, error);
+  co_await stream.async_handshake(token);
+  if (error) {
+    const Error why = deadline.expired() ? Error{Errc::TimedOut, "the handshake took longer than 10 s"} : stream.last_error();
+    spdlog::info("peer={} TLS handshake failed reason={}: {}", connection->peer, errc_name(why.code()), why.message());
+    stream.close();
+    co_return false;
+  }
+  connection->identity = identity_of(stream.engine());
+  co_return true;
+}
+
+asio::awaitable<ApiResponse> HttpFront::ask_router(ApiRequest request) {
+  co_await asio::post(control_, asio::use_awaitable);
+  ApiResponse response = router_.handle(request);
+  co_await asio::post(io_, asio::use_awaitable);
+  co_return response;
+}
+
+/// One request and its answer. False: the connection is finished, or on its way to become a lane.
+asio::awaitable<bool> HttpFront::serve_request(ConnectionPtr connection) {
+  TlsStream& stream = connection->stream;
+  const Duration patience = connection->requests == 0 ? config_.request_timeout : config_.idle_timeout;
+  Deadline deadline{io_.get_executor(), patience, [connection] { connection->stream.close(); }};
+  http::request_parser<http::string_body> parser;
+  parser.header_limit(kMaxHead);
+  parser.body_limit(kMaxApiBody);
+  error_code error;
+  const auto token = asio::redirect_error(asio::use_awaitable, error);
+  co_await http::async_read(stream, connection->buffer, parser, token);
+  const bool too_large = error == http::error::body_limit;
+  if (error && !too_large) {
+    const bool quiet = error == http::error::end_of_stream || error == asio::error::eof || deadline.expired() || closed_;
+    if (!quiet) spdlog::info("peer={} sent no valid HTTP request: {}", connection->peer, error.message());
+    if (!quiet && error.category() == http::make_error_code(http::error::bad_method).category()) {
+      const std::string text = http_refusal(400, {Errc::UsageInvalid, "this is not a valid HTTP/1.1 request"}, new_request_id());
+      if (stream.engine().seal(as_bytes(text))) stream.engine().flush();
+    }
+    stream.close();
+    co_return false;
+  }
+  ++connection->requests;
+  const auto& message = parser.get();
+  const std::string request_id = new_request_id();
+
+  if (ApiRouter::is_lane_request(std::string{message.method_string()}, std::string{message.target()}) && connection->identity) {
+    LaneRequest request{std::string{message.target()},
+                        std::string{message[http::field::upgrade]},
+                        http::token_list{message[http::field::connection]}.exists("upgrade"),
+                        std::string{message["Culvert-Hello"]},
+                        connection->buffer.size() > 0,
+                        *connection->identity,
+                        request_id};
+    const auto admitted = admission_.judge(request, stream.engine());
+    if (admitted) {
+      admission_.hand_over(*admitted, stream.detach(), request_id);
+      co_return false;
+    }
+    spdlog::info("peer={} org={} site={} lane refused request={} reason={}: {}", connection->peer,
+                 connection->identity->identity.org, connection->identity->identity.site, request_id,
+                 errc_name(admitted.error().code()), admitted.error().message());
+    const std::string text = http_refusal(http_status(admitted.error().code()), admitted.error(), request_id);
+    if (stream.engine().seal(as_bytes(text))) stream.engine().flush();
+    stream.close();
+    co_return false;
+  }
+
+  ApiRequest request;
+  request.method = std::string{message.method_string()};
+  request.path = std::string{message.target()};
+  request.body = message.body();
+  request.body_too_large = too_large;
+  request.peer_address = connection->peer;
+  request.identity = connection->identity;
+  request.request_id = request_id;
+  const bool keep_alive = message.keep_alive() && !too_large && !closed_;
+  const ApiResponse answer = co_await ask_router(std::move(request));
+
+  http::response<http::string_body> response{static_cast<http::status>(answer.status), 11};
+  for (const auto& [name, value] : answer.headers) response.set(name, value);
+  response.set("Culvert-Request-Id", request_id);
+  response.keep_alive(keep_alive);
+  response.body() = answer.body_text();
+  if (!response.body().empty()) response.set(http::field::content_type, "application/json");
+  response.prepare_payload();
+  co_await http::async_write(stream, response, token);
+  if (error || !keep_alive) {
+    stream.close();
+    co_return false;
+  }
+  co_return true;
+}
+
+}  // namespace culvert

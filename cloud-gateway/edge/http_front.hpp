@@ -1,0 +1,58 @@
+// HTTPS on the gateway's one port: handshake, REST calls, and lanes on their way to their owner. One coroutine a
+// connection; the store's work is done on the control threads.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <memory>
+#include <set>
+
+#include "cloud-gateway/api/api_router.hpp"
+#include "cloud-gateway/edge/lane_admission.hpp"
+#include "tunnel-core/net/task_group.hpp"
+#include "tunnel-core/net/tls_context.hpp"
+
+namespace culvert {
+
+struct FrontConfig {
+  std::size_t connections = 2048;  ///< That have spoken and are no lanes: at most 64 KiB each.
+  Duration handshake_timeout = 10s;
+  Duration request_timeout = 10s;  ///< For one whole request.
+  Duration idle_timeout = 60s;     ///< Between requests.
+};
+
+class HttpFront {
+ public:
+  /// Everything outlives the front. All of it runs on `io`'s one thread, handlers of the API on `control`.
+  HttpFront(boost::asio::io_context& io, boost::asio::thread_pool& control, TlsContext tls, ApiRouter& router,
+            const LaneAdmission& admission, const FrontConfig& config);
+
+  /// A connection whose first byte has come. Closed at once when there are too many.
+  void serve(boost::asio::ip::tcp::socket socket);
+  /// New connections get this certificate.
+  void set_tls(TlsContext tls) { tls_ = std::move(tls); }
+  void close();
+
+ private:
+  struct Connection;
+  using ConnectionPtr = std::shared_ptr<Connection>;
+
+  boost::asio::awaitable<void> run(ConnectionPtr connection);
+  boost::asio::awaitable<bool> handshake(ConnectionPtr connection);
+  boost::asio::awaitable<bool> serve_request(ConnectionPtr connection);
+  boost::asio::awaitable<ApiResponse> ask_router(ApiRequest request);
+
+  boost::asio::io_context& io_;
+  boost::asio::thread_pool& control_;
+  TlsContext tls_;
+  ApiRouter& router_;
+  const LaneAdmission& admission_;
+  const FrontConfig config_;
+  std::set<ConnectionPtr> connections_;
+  TaskGroup tasks_;
+  bool closed_ = false;
+};
+
+}  // namespace culvert

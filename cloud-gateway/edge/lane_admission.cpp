@@ -1,0 +1,99 @@
+#include "cloud-gateway/edge/lane_admission.hpp"
+
+#include <boost/asio/post.hpp>
+#include <boost/beast/core/string.hpp>
+
+#include "cloud-gateway/api/api_message.hpp"
+#include "cloud-gateway/api/api_router.hpp"
+#include "tunnel-core/daemon/process.hpp"
+#include "tunnel-core/net/hello_proof.hpp"
+#include "tunnel-core/obs/log.hpp"
+
+namespace culvert {
+namespace {
+
+WallTime wall_now() { return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()); }
+
+std::string_view reason_phrase(int status) {
+  switch (status) {
+    case 400: return "Bad Request";
+    case 401: return "Unauthorized";
+    case 404: return "Not Found";
+    case 409: return "Conflict";
+    default: return "Service Unavailable";
+  }
+}
+
+std::string switching_protocols(const Hello& answer) {
+  return "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: culvert/1\r\nCulvert-Hello: " +
+         to_hex(encode_hello(answer)) + "\r\n\r\n";
+}
+
+void refuse_on(TlsStream& stream, const Error& error, const std::string& request_id) {
+  const std::string text = http_refusal(http_status(error.code()), error, request_id);
+  if (stream.engine().seal(as_bytes(text))) stream.engine().flush();
+  stream.close();
+}
+
+}  // namespace
+
+std::string http_refusal(int status, const Error& error, const std::string& request_id) {
+  const std::string body = error_response(status, error, request_id).body_text();
+  return "HTTP/1.1 " + std::to_string(status) + " " + std::string{reason_phrase(status)} +
+         "\r\nContent-Type: application/json\r\nConnection: close\r\nCulvert-Request-Id: " + request_id +
+         "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+}
+
+Result<LaneAdmission::Admitted> LaneAdmission::judge(const LaneRequest& request, const TlsEngine& tls) const {
+  if (request.bytes_behind) return Error{Errc::UsageInvalid, "bytes followed the request before its answer"};
+  if (!request.connection_upgrade || !boost::beast::iequals(request.upgrade, "culvert/1")) {
+    return Error{Errc::UsageInvalid, "a lane needs Connection: Upgrade and Upgrade: culvert/1"};
+  }
+  const auto session = ApiRouter::session_of_path(request.path);
+  if (!session) return session.error();
+  const auto bytes = from_hex(request.hello_hex);
+  if (!bytes) return Error{Errc::UsageInvalid, "the header Culvert-Hello is not hexadecimal"};
+  const auto hello = decode_hello(*bytes);
+  if (!hello) return Error{Errc::UsageInvalid, hello.error().message()};
+  if (hello->version != kProtocolVersion) {
+    return Error{Errc::UsageInvalid, "protocol version " + std::to_string(hello->version) +
+                                         " is not spoken here; protocols: 1"};
+  }
+  const auto allowed = policy_.current()->authorise_site(request.identity, wall_now());
+  if (!allowed) return Error{Errc::Unauthorized, allowed.error().message()};
+  auto entry = registry_.find(*session);
+  if (!entry || entry->identity != request.identity.identity) {
+    return Error{Errc::UnknownSession, "no such session of this site"};
+  }
+  const Proof expected = hello_proof(entry->secret, Role::Agent, tls, *session, hello->epoch, hello->lane);
+  if (!proofs_equal(expected, hello->proof)) {
+    return Error{Errc::Unauthorized, "the proof in Culvert-Hello does not fit this session and connection"};
+  }
+  return Admitted{*session, *hello, *entry};
+}
+
+void LaneAdmission::hand_over(const Admitted& admitted, TlsStream::Detached connection, std::string request_id) const {
+  SessionShard& shard = *admitted.entry.shard;
+  boost::asio::post(shard.thread().io(), [&shard, admitted, memory = session_memory_, request_id = std::move(request_id),
+                                          connection = std::move(connection)]() mutable {
+    auto attached = TlsStream::attach(shard.thread().io(), std::move(connection));
+    if (!attached) {
+      spdlog::warn("a lane could not join its thread: {}", attached.error().to_string());
+      return;
+    }
+    std::unique_ptr<TlsStream> stream = std::move(*attached);
+    GatewaySession* const session = shard.find(admitted.session);
+    if (session == nullptr || session->driver().session().ended()) {
+      return refuse_on(*stream, {Errc::UnknownSession, "the session has ended"}, request_id);
+    }
+    const Hello& hello = admitted.hello;
+    Hello answer{kProtocolVersion, hello.epoch, hello.lane, memory, {}};
+    answer.proof = hello_proof(admitted.entry.secret, Role::Gateway, stream->engine(), admitted.session, hello.epoch,
+                               hello.lane);
+    const auto added = session->driver().add_lane(hello.lane, hello.epoch, hello.replay_memory, stream,
+                                                  switching_protocols(answer), {});
+    if (!added) refuse_on(*stream, added.error(), request_id);
+  });
+}
+
+}  // namespace culvert
