@@ -17,7 +17,7 @@ GatewaySession::GatewaySession(SessionSurroundings surroundings, SessionId id, c
       context_{identity_.org, identity_.site, id.value, {}, {}},
       created_(std::chrono::system_clock::now()),
       ended_(std::move(ended)),
-      dialer_(surroundings.thread.io(), surroundings.dials),
+      dialer_(surroundings.thread.io(), surroundings.dials, surroundings.dials_per_session, surroundings.dial_timeout),
       policy_(surroundings.policy.current()),
       driver_(surroundings.thread, surroundings.memory, config, *this) {
   spdlog::info("{}session opened", context_);

@@ -20,6 +20,8 @@ struct SessionSurroundings {
   ProcessMemory& memory;
   PolicyHub& policy;
   DialBudget& dials;
+  std::size_t dials_per_session = 20000;
+  Duration dial_timeout = 20s;
 };
 
 class GatewaySession final : public SessionObserver {

@@ -63,6 +63,7 @@ SessionShard& SessionRegistry::least_loaded() const {
 
 Result<SessionGrant> SessionRegistry::create_session(const certs::SiteIdentity& identity, const SessionRequest&) {
   if (draining_) return Error{Errc::ShuttingDown, "the gateway is draining; try again in a moment"};
+  const std::lock_guard creating{creating_};
   end_site(identity, Errc::SupersededInstance);
   if (size() >= config_.sessions) return Error{Errc::StreamLimitReached, "the gateway has all the sessions it takes"};
 
@@ -71,7 +72,7 @@ Result<SessionGrant> SessionRegistry::create_session(const certs::SiteIdentity& 
   const Bytes secret = random_bytes(grant.secret.size());
   std::ranges::copy(secret, grant.secret.begin());
   grant.resume_deadline = std::chrono::duration_cast<std::chrono::milliseconds>(config_.agent_deadline);
-  grant.lane_limit = kMaxLanes;
+  grant.lane_limit = config_.lanes;
   grant.stream_limit = config_.session.streams;
 
   SessionShard& shard = least_loaded();

@@ -18,6 +18,7 @@ struct RegistryConfig {
   SessionConfig session;        ///< For every session; the role is the gateway's.
   Duration agent_deadline = 10min;  ///< Told to the agent; ours is 30 s longer (docs/protocol.md §10).
   std::size_t sessions = 10000;
+  std::uint64_t lanes = kMaxLanes;  ///< Told to the agent.
 };
 
 class SessionRegistry final : public SessionService {
@@ -60,6 +61,7 @@ class SessionRegistry final : public SessionService {
   const RegistryConfig config_;
   std::vector<std::unique_ptr<SessionShard>>& shards_;
   const WallTime started_at_;
+  std::mutex creating_;       ///< One creation at a time: a site never has two sessions.
   mutable std::mutex mutex_;  ///< Of entries_, listen_ and the totals. Never held while a shard is called.
   std::map<SessionId, Entry> entries_;
   std::vector<std::string> listen_;

@@ -12,8 +12,7 @@ namespace culvert {
 
 class SessionShard {
  public:
-  SessionShard(DataThread& thread, ProcessMemory& memory, PolicyHub& policy, DialBudget& dials)
-      : surroundings_{thread, memory, policy, dials} {}
+  explicit SessionShard(SessionSurroundings surroundings) : surroundings_(surroundings) {}
 
   DataThread& thread() { return surroundings_.thread; }
 

@@ -16,11 +16,9 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 using boost::system::error_code;
 
-constexpr Duration kDialTimeout = 20s;  // docs/protocol.md §12, target_timed_out
-
 Error describe(const TargetAddress& target, const error_code& error, bool expired) {
   if (expired) {
-    return {Errc::TargetTimedOut, target.to_text() + " did not answer within 20 s; is the target up and its firewall open?"};
+    return {Errc::TargetTimedOut, target.to_text() + " did not answer in time; is the target up and its firewall open?"};
   }
   if (error == asio::error::connection_refused) {
     return {Errc::TargetRefused, target.to_text() + " refused the connection; does the target listen there?"};
@@ -33,6 +31,7 @@ Error describe(const TargetAddress& target, const error_code& error, bool expire
 struct TargetDialer::Attempt {
   asio::io_context& io;
   DialBudget& budget;
+  const Duration timeout;
   std::shared_ptr<TargetDialer*> owner;
   TargetAddress target;
   Done done;
@@ -42,6 +41,7 @@ struct TargetDialer::Attempt {
   Attempt(TargetDialer& dialer, TargetAddress to, Done callback)
       : io(dialer.io_),
         budget(dialer.budget_),
+        timeout(dialer.timeout_),
         owner(dialer.self_),
         target(std::move(to)),
         done(std::move(callback)),
@@ -56,13 +56,13 @@ struct TargetDialer::Attempt {
   }
 };
 
-TargetDialer::TargetDialer(asio::io_context& io, DialBudget& budget)
-    : io_(io), budget_(budget), self_(std::make_shared<TargetDialer*>(this)) {}
+TargetDialer::TargetDialer(asio::io_context& io, DialBudget& process, std::size_t most, Duration timeout)
+    : io_(io), budget_(process), most_(most), timeout_(timeout), self_(std::make_shared<TargetDialer*>(this)) {}
 
 TargetDialer::~TargetDialer() { *self_ = nullptr; }
 
 void TargetDialer::dial(TargetAddress target, Done done) {
-  if (!budget_.take()) {
+  if (running_ >= most_ || !budget_.take()) {
     asio::post(io_, [done = std::move(done), owner = self_] {
       if (*owner == nullptr) return;
       done(Error{Errc::DialLimitReached, "too many connections to targets are being made at once; try again"});
@@ -78,7 +78,7 @@ void TargetDialer::dial(TargetAddress target, Done done) {
 
 asio::awaitable<void> TargetDialer::run(std::shared_ptr<Attempt> attempt) {
   const TargetAddress& target = attempt->target;
-  Deadline deadline{attempt->io.get_executor(), kDialTimeout, [attempt] {
+  Deadline deadline{attempt->io.get_executor(), attempt->timeout, [attempt] {
                       attempt->resolver.cancel();
                       error_code ignored;
                       attempt->socket.close(ignored);
@@ -92,7 +92,7 @@ asio::awaitable<void> TargetDialer::run(std::shared_ptr<Attempt> attempt) {
     const auto token = asio::redirect_error(asio::use_awaitable, error);
     const auto found = co_await attempt->resolver.async_resolve(target.host, std::to_string(target.port), token);
     if (error) {
-      const std::string why = deadline.expired() ? "no answer within 20 s" : error.message();
+      const std::string why = deadline.expired() ? "no answer in time" : error.message();
       attempt->finish(Error{Errc::TargetNameUnresolved, "the name " + target.host + " of the target does not resolve: " + why});
       co_return;
     }

@@ -1,4 +1,4 @@
-// Connects to targets: all addresses of a name in turn, within 20 s, each judged before it is dialled. Of one thread.
+// Connects to targets: all addresses of a name in turn, within `dial_timeout`, each judged before it is dialled. Of one thread.
 #pragma once
 
 #include <atomic>
@@ -35,8 +35,9 @@ class TargetDialer {
   using Socket = boost::asio::ip::tcp::socket;
   using Done = std::function<void(Result<Socket>)>;
 
-  /// @param budget  outlives the dialer.
-  TargetDialer(boost::asio::io_context& io, DialBudget& budget);
+  /// @param process  outlives the dialer.
+  /// @param most     dials of this dialer at once, beside the budget of the process.
+  TargetDialer(boost::asio::io_context& io, DialBudget& process, std::size_t most, Duration timeout);
   /// Waits for nothing: dials that still run end by themselves and call nobody.
   ~TargetDialer();
 
@@ -54,6 +55,8 @@ class TargetDialer {
 
   boost::asio::io_context& io_;
   DialBudget& budget_;
+  const std::size_t most_;
+  const Duration timeout_;
   std::size_t running_ = 0;
   std::shared_ptr<TargetDialer*> self_;  ///< Shared with running dials; null inside once destroyed.
 };

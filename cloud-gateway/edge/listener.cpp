@@ -1,6 +1,5 @@
 #include "cloud-gateway/edge/listener.hpp"
 
-#include "cloud-gateway/control/target_address.hpp"
 #include "tunnel-core/obs/log.hpp"
 
 namespace culvert {
@@ -27,39 +26,28 @@ Error describe(const std::string& address, const error_code& error) {
 Listener::Listener(boost::asio::io_context& io, Accepted accepted)
     : acceptor_(io), pause_(io), accepted_(std::move(accepted)) {}
 
-Result<std::unique_ptr<Listener>> Listener::open(boost::asio::io_context& io, const std::string& address,
+Result<std::unique_ptr<Listener>> Listener::open(boost::asio::io_context& io, const ListenAddress& address,
                                                  Accepted accepted) {
   error_code error;
-  const auto colon = address.rfind(':');
-  std::string host = colon == std::string::npos ? std::string{} : address.substr(0, colon);
-  if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
-  const auto ip = boost::asio::ip::make_address(host, error);
-  unsigned long port = 65536;
-  if (colon != std::string::npos && address.size() > colon + 1 &&
-      address.find_first_not_of("0123456789", colon + 1) == std::string::npos && address.size() - colon <= 6) {
-    port = std::stoul(address.substr(colon + 1));
-  }
-  if (error || port > 65535) {
-    return Error{Errc::UsageInvalid, "`listen` is '" + address + "'; write ADDRESS:PORT such as 0.0.0.0:443 or [::]:443"};
-  }
+  const auto ip = boost::asio::ip::make_address(address.host, error);
+  if (error) return describe(address.to_text(), error);
   std::unique_ptr<Listener> listener{new Listener{io, std::move(accepted)}};
-  const tcp::endpoint endpoint{ip, static_cast<std::uint16_t>(port)};
+  const tcp::endpoint endpoint{ip, address.port};
   tcp::acceptor& acceptor = listener->acceptor_;
   acceptor.open(endpoint.protocol(), error);
   if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
   if (!error && ip.is_v6()) acceptor.set_option(boost::asio::ip::v6_only(true), error);
   if (!error) acceptor.bind(endpoint, error);
   if (!error) acceptor.listen(1024, error);
-  if (error) return describe(address, error);
+  if (error) return describe(address.to_text(), error);
   listener->accept();
   return listener;
 }
 
-std::string Listener::address() const {
+ListenAddress Listener::address() const {
   error_code ignored;
   const auto endpoint = acceptor_.local_endpoint(ignored);
-  const std::string host = endpoint.address().to_string();
-  return (endpoint.address().is_v6() ? "[" + host + "]" : host) + ":" + std::to_string(endpoint.port());
+  return {endpoint.address().to_string(), endpoint.port()};
 }
 
 void Listener::accept() {

@@ -7,8 +7,8 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <vector>
 
+#include "cloud-gateway/listen_address.hpp"
 #include "tunnel-core/base/result.hpp"
 
 namespace culvert {
@@ -18,12 +18,12 @@ class Listener {
   using Socket = boost::asio::ip::tcp::socket;
   using Accepted = std::function<void(Socket)>;
 
-  /// @param address  `0.0.0.0:443`, `[::]:443` (IPv6 only) or port 0 for any free one.
-  /// @error UsageInvalid, PortInUse, IoFailed (with what to do about privileged ports).
-  static Result<std::unique_ptr<Listener>> open(boost::asio::io_context& io, const std::string& address,
+  /// @param address  IPv6 addresses take IPv6 only; port 0 is any free one.
+  /// @error PortInUse, IoFailed (with what to do about privileged ports).
+  static Result<std::unique_ptr<Listener>> open(boost::asio::io_context& io, const ListenAddress& address,
                                                 Accepted accepted);
 
-  std::string address() const;  ///< As it is bound.
+  ListenAddress address() const;  ///< As it is bound.
   void close();
 
  private:
