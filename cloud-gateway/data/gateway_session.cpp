@@ -5,7 +5,9 @@
 namespace culvert {
 namespace {
 
-WallTime wall_now() { return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()); }
+WallTime wall_now() {
+  return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+}
 
 }  // namespace
 
@@ -17,7 +19,8 @@ GatewaySession::GatewaySession(SessionSurroundings surroundings, SessionId id, c
       context_{identity_.org, identity_.site, id.value, {}, {}},
       created_(std::chrono::system_clock::now()),
       ended_(std::move(ended)),
-      dialer_(surroundings.thread.io(), surroundings.dials, surroundings.dials_per_session, surroundings.dial_timeout),
+      dialer_(surroundings.thread.io(), surroundings.dials, surroundings.dials_per_session,
+              surroundings.dial_timeout),
       policy_(surroundings.policy.current()),
       driver_(surroundings.thread, surroundings.memory, config, *this) {
   spdlog::info("{}session opened", context_);
@@ -43,8 +46,8 @@ void GatewaySession::handle_offered(StreamId id, const OpenInfo& info) {
 }
 
 void GatewaySession::refuse(StreamId id, const OpenInfo& info, const Error& error) {
-  spdlog::warn("{}stream refused target={} source={} reason={}: {}", stream_context(id), info.target, info.source,
-               errc_name(error.code()), error.message());
+  spdlog::warn("{}stream refused target={} source={} reason={}: {}", stream_context(id), info.target,
+               info.source, errc_name(error.code()), error.message());
   driver_.refuse(id, error.code(), error.message());
 }
 
@@ -62,11 +65,13 @@ void GatewaySession::handle_lane_down(LaneId id, const Error& reason, std::size_
   LogContext context = context_;
   context.lane = id.value;
   const std::size_t streams = driver_.session().stats().streams;
-  spdlog::info("{}lane down lanes={} streams_waiting={} reason={}: {}", context, left, left == 0 ? streams : 0,
-               errc_name(reason.code()), reason.message());
+  spdlog::info("{}lane down lanes={} streams_waiting={} reason={}: {}", context, left,
+               left == 0 ? streams : 0, errc_name(reason.code()), reason.message());
 }
 
-void GatewaySession::handle_peer_draining() { spdlog::info("{}agent is draining", context_); }
+void GatewaySession::handle_peer_draining() {
+  spdlog::info("{}agent is draining", context_);
+}
 
 void GatewaySession::handle_ended(Errc reason, const std::string& text) {
   const auto level = reason == Errc::SessionClosed || reason == Errc::ShuttingDown ? spdlog::level::info

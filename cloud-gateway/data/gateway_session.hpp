@@ -60,7 +60,8 @@ class GatewaySession final : public SessionObserver {
   const std::chrono::system_clock::time_point created_;
   Ended ended_;
   TargetDialer dialer_;
-  std::shared_ptr<const PolicySnapshot> policy_;  ///< Shared with the hub; renewed when its version has changed.
+  std::shared_ptr<const PolicySnapshot>
+      policy_;  ///< Shared with the hub; renewed when its version has changed.
   SessionDriver driver_;
 };
 

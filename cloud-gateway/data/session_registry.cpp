@@ -15,7 +15,8 @@ SessionId random_id() {
 
 }  // namespace
 
-SessionRegistry::SessionRegistry(const RegistryConfig& config, std::vector<std::unique_ptr<SessionShard>>& shards)
+SessionRegistry::SessionRegistry(const RegistryConfig& config,
+                                 std::vector<std::unique_ptr<SessionShard>>& shards)
     : config_(config),
       shards_(shards),
       started_at_(std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now())) {}
@@ -61,11 +62,13 @@ SessionShard& SessionRegistry::least_loaded() const {
   return **std::ranges::min_element(shards_, {}, [&](const auto& shard) { return load[shard.get()]; });
 }
 
-Result<SessionGrant> SessionRegistry::create_session(const certs::SiteIdentity& identity, const SessionRequest&) {
+Result<SessionGrant> SessionRegistry::create_session(const certs::SiteIdentity& identity,
+                                                     const SessionRequest&) {
   if (draining_) return Error{Errc::ShuttingDown, "the gateway is draining; try again in a moment"};
   const std::lock_guard creating{creating_};
   end_site(identity, Errc::SupersededInstance);
-  if (size() >= config_.sessions) return Error{Errc::StreamLimitReached, "the gateway has all the sessions it takes"};
+  if (size() >= config_.sessions)
+    return Error{Errc::StreamLimitReached, "the gateway has all the sessions it takes"};
 
   SessionGrant grant;
   grant.id = random_id();
@@ -90,7 +93,8 @@ Result<SessionGrant> SessionRegistry::create_session(const certs::SiteIdentity& 
 
 Result<void> SessionRegistry::delete_session(const certs::SiteIdentity& identity, SessionId session) {
   const auto entry = find(session);
-  if (!entry || entry->identity != identity) return Error{Errc::UnknownSession, "no such session of this site"};
+  if (!entry || entry->identity != identity)
+    return Error{Errc::UnknownSession, "no such session of this site"};
   if (!take(session)) return {};
   entry->shard->call([session](SessionShard& owner) {
     owner.end(session, Errc::SessionClosed, "the agent has shut down");
@@ -104,14 +108,16 @@ void SessionRegistry::end_site(const certs::SiteIdentity& identity, Errc why) {
     const SessionId id = found->first;
     if (!take(id)) continue;
     found->second.shard->call([id, why](SessionShard& owner) {
-      owner.end(id, why, why == Errc::SupersededInstance ? "a newer session of the same site took its place"
-                                                         : "the site may not use this gateway any more");
+      owner.end(id, why,
+                why == Errc::SupersededInstance ? "a newer session of the same site took its place"
+                                                : "the site may not use this gateway any more");
       return true;
     });
   }
 }
 
-std::vector<StreamSummary> SessionRegistry::list_streams(const certs::SiteIdentity& identity, std::size_t limit) {
+std::vector<StreamSummary> SessionRegistry::list_streams(const certs::SiteIdentity& identity,
+                                                         std::size_t limit) {
   const auto found = of_site(identity);
   if (!found) return {};
   return found->second.shard->call([id = found->first, limit](SessionShard& owner) {

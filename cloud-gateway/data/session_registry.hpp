@@ -1,5 +1,5 @@
-// All live sessions of the process, by id and by site: which thread owns one, and the secret that its lanes must prove.
-// Implements what the REST API needs of them. Any thread but the data threads.
+// All live sessions of the process, by id and by site: which thread owns one, and the secret that its lanes
+// must prove. Implements what the REST API needs of them. Any thread but the data threads.
 #pragma once
 
 #include <array>
@@ -15,7 +15,7 @@
 namespace culvert {
 
 struct RegistryConfig {
-  SessionConfig session;        ///< For every session; the role is the gateway's.
+  SessionConfig session;            ///< For every session; the role is the gateway's.
   Duration agent_deadline = 10min;  ///< Told to the agent; ours is 30 s longer (docs/protocol.md §10).
   std::size_t sessions = 10000;
   std::uint64_t lanes = kMaxLanes;  ///< Told to the agent.
@@ -45,7 +45,8 @@ class SessionRegistry final : public SessionService {
   void end_all(Errc reason, const std::string& text);
   void set_listen(std::vector<std::string> addresses);
 
-  Result<SessionGrant> create_session(const certs::SiteIdentity& identity, const SessionRequest& request) override;
+  Result<SessionGrant> create_session(const certs::SiteIdentity& identity,
+                                      const SessionRequest& request) override;
   Result<void> delete_session(const certs::SiteIdentity& identity, SessionId session) override;
   std::vector<StreamSummary> list_streams(const certs::SiteIdentity& identity, std::size_t limit) override;
   LiveStatus live_status() override;

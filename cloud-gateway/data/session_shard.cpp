@@ -11,7 +11,8 @@ constexpr Duration kFarewell = 1s;  ///< For SESSION_END to leave before its lan
 
 void SessionShard::add(SessionId id, const certs::SiteIdentity& identity, const SessionConfig& config,
                        GatewaySession::Ended ended) {
-  sessions_.emplace(id, std::make_unique<GatewaySession>(surroundings_, id, identity, config, std::move(ended)));
+  sessions_.emplace(id,
+                    std::make_unique<GatewaySession>(surroundings_, id, identity, config, std::move(ended)));
 }
 
 GatewaySession* SessionShard::find(SessionId id) {
@@ -26,7 +27,9 @@ void SessionShard::end(SessionId id, Errc reason, const std::string& text) {
   remove_later(id, kFarewell);
 }
 
-void SessionShard::remove(SessionId id) { remove_later(id, kFarewell); }
+void SessionShard::remove(SessionId id) {
+  remove_later(id, kFarewell);
+}
 
 void SessionShard::remove_later(SessionId id, Duration delay) {
   auto timer = std::make_shared<boost::asio::steady_timer>(surroundings_.thread.io());

@@ -16,7 +16,8 @@ class SessionShard {
 
   DataThread& thread() { return surroundings_.thread; }
 
-  /// Runs `work(SessionShard&)` on the shard's thread and waits for what it returns. Never from that thread itself.
+  /// Runs `work(SessionShard&)` on the shard's thread and waits for what it returns. Never from that thread
+  /// itself.
   template <class Work>
   auto call(Work work) {
     std::packaged_task<std::invoke_result_t<Work, SessionShard&>()> task{

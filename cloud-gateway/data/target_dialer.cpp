@@ -18,7 +18,8 @@ using boost::system::error_code;
 
 Error describe(const TargetAddress& target, const error_code& error, bool expired) {
   if (expired) {
-    return {Errc::TargetTimedOut, target.to_text() + " did not answer in time; is the target up and its firewall open?"};
+    return {Errc::TargetTimedOut,
+            target.to_text() + " did not answer in time; is the target up and its firewall open?"};
   }
   if (error == asio::error::connection_refused) {
     return {Errc::TargetRefused, target.to_text() + " refused the connection; does the target listen there?"};
@@ -57,15 +58,22 @@ struct TargetDialer::Attempt {
 };
 
 TargetDialer::TargetDialer(asio::io_context& io, DialBudget& process, std::size_t most, Duration timeout)
-    : io_(io), budget_(process), most_(most), timeout_(timeout), self_(std::make_shared<TargetDialer*>(this)) {}
+    : io_(io),
+      budget_(process),
+      most_(most),
+      timeout_(timeout),
+      self_(std::make_shared<TargetDialer*>(this)) {}
 
-TargetDialer::~TargetDialer() { *self_ = nullptr; }
+TargetDialer::~TargetDialer() {
+  *self_ = nullptr;
+}
 
 void TargetDialer::dial(TargetAddress target, Done done) {
   if (running_ >= most_ || !budget_.take()) {
     asio::post(io_, [done = std::move(done), owner = self_] {
       if (*owner == nullptr) return;
-      done(Error{Errc::DialLimitReached, "too many connections to targets are being made at once; try again"});
+      done(
+          Error{Errc::DialLimitReached, "too many connections to targets are being made at once; try again"});
     });
     return;
   }
@@ -89,11 +97,13 @@ asio::awaitable<void> TargetDialer::run(std::shared_ptr<Attempt> attempt) {
   if (!error) {
     endpoints.emplace_back(literal, target.port);
   } else {
-    const auto token = asio::redirect_error(asio::use_awaitable, error);
-    const auto found = co_await attempt->resolver.async_resolve(target.host, std::to_string(target.port), token);
+    auto token = asio::redirect_error(asio::use_awaitable, error);
+    const auto found =
+        co_await attempt->resolver.async_resolve(target.host, std::to_string(target.port), token);
     if (error) {
       const std::string why = deadline.expired() ? "no answer in time" : error.message();
-      attempt->finish(Error{Errc::TargetNameUnresolved, "the name " + target.host + " of the target does not resolve: " + why});
+      attempt->finish(Error{Errc::TargetNameUnresolved,
+                            "the name " + target.host + " of the target does not resolve: " + why});
       co_return;
     }
     for (const auto& entry : found) endpoints.push_back(entry.endpoint());
@@ -108,7 +118,7 @@ asio::awaitable<void> TargetDialer::run(std::shared_ptr<Attempt> attempt) {
     }
     error_code connected;
     attempt->socket.close(connected);
-    const auto token = asio::redirect_error(asio::use_awaitable, connected);
+    auto token = asio::redirect_error(asio::use_awaitable, connected);
     co_await attempt->socket.async_connect(endpoint, token);
     error = connected;
     if (!connected || deadline.expired()) break;
@@ -116,8 +126,10 @@ asio::awaitable<void> TargetDialer::run(std::shared_ptr<Attempt> attempt) {
   if (!error && !deadline.expired()) {
     attempt->finish(std::move(attempt->socket));
   } else if (forbidden && error == asio::error::host_unreachable && !deadline.expired()) {
-    attempt->finish(Error{Errc::TargetAddressForbidden,
-                          target.to_text() + " resolves to an address that is refused unless an administrator names it literally"});
+    attempt->finish(
+        Error{Errc::TargetAddressForbidden,
+              target.to_text() +
+                  " resolves to an address that is refused unless an administrator names it literally"});
   } else {
     attempt->finish(describe(target, error, deadline.expired()));
   }

@@ -1,4 +1,5 @@
-// Connects to targets: all addresses of a name in turn, within `dial_timeout`, each judged before it is dialled. Of one thread.
+// Connects to targets: all addresses of a name in turn, within `dial_timeout`, each judged before it is
+// dialled. Of one thread.
 #pragma once
 
 #include <atomic>

@@ -12,11 +12,14 @@ namespace {
 
 constexpr auto kDrainCheckEvery = std::chrono::milliseconds{50};
 constexpr auto kFarewell = std::chrono::milliseconds{500};  ///< For the last frames to leave.
-/// Address space beyond the ceiling: each stream may own one slab beside its reservation (docs/protocol.md §8.5).
+/// Address space beyond the ceiling: each stream may own one slab beside its reservation (docs/protocol.md
+/// §8.5).
 constexpr std::size_t kSlackPerThread = std::size_t{1} << 30;
 constexpr Duration kPatienceForFirstByte = 10s;
 
-std::size_t slab_space(const GatewayLimits& limits) { return limits.process_memory.value + kSlackPerThread; }
+std::size_t slab_space(const GatewayLimits& limits) {
+  return limits.process_memory.value + kSlackPerThread;
+}
 
 SlabArena make_arena(const GatewayLimits& limits) {
   auto arena = SlabArena::create(slab_space(limits) * limits.threads);
@@ -31,7 +34,8 @@ PeerVerifier site_verifier(const certs::Certificate& root) {
   const certs::Trust trust = certs::PinnedRoots{{root}};
   return [trust](X509*, STACK_OF(X509) * chain) -> Result<void> {
     std::vector<certs::Certificate> presented;
-    for (int i = 0; i < sk_X509_num(chain); ++i) presented.push_back(certs::Certificate::share(sk_X509_value(chain, i)));
+    for (int i = 0; i < sk_X509_num(chain); ++i)
+      presented.push_back(certs::Certificate::share(sk_X509_value(chain, i)));
     const auto identity = certs::verify_site(presented, trust, certs::utc_now());
     if (!identity) return identity.error();
     return {};
@@ -77,8 +81,8 @@ Result<void> GatewayServer::start_data_threads() {
 Result<void> GatewayServer::start() {
   const GatewayLimits& limits = gateway_.config.limits;
   const certs::Certificate& root = gateway_.sites_authority.root();
-  auto tls = TlsContext::server({certs::chain_to_pem(gateway_.server.chain), gateway_.server.key.to_pem(),
-                                 site_verifier(root)});
+  auto tls = TlsContext::server(
+      {certs::chain_to_pem(gateway_.server.chain), std::string{gateway_.server.key.to_pem().view()}, site_verifier(root)});
   if (!tls) return std::move(tls).error();
   if (auto started = start_data_threads(); !started) return started;
 
@@ -105,8 +109,8 @@ Result<void> GatewayServer::start() {
 Result<void> GatewayServer::open_listeners() {
   std::vector<std::string> addresses;
   for (const ListenAddress& address : gateway_.config.listen) {
-    auto listener = Listener::open(front_io_, address,
-                                   [this](WaitingRoom::Socket socket) { waiting_room_->enter(std::move(socket)); });
+    auto listener = Listener::open(
+        front_io_, address, [this](WaitingRoom::Socket socket) { waiting_room_->enter(std::move(socket)); });
     if (!listener) return std::move(listener).error();
     addresses.push_back((*listener)->address().to_text());
     listeners_.push_back(std::move(*listener));
@@ -114,7 +118,8 @@ Result<void> GatewayServer::open_listeners() {
   registry_->set_listen(addresses);
   std::string joined;
   for (const std::string& address : addresses) joined += (joined.empty() ? "" : ", ") + address;
-  spdlog::info("gateway ready listen={} url={} threads={}", joined, gateway_.config.gateway_url(), data_threads_.size());
+  spdlog::info("gateway ready listen={} url={} threads={}", joined, gateway_.config.gateway_url(),
+               data_threads_.size());
   std::printf("ready: listening on %s\n", joined.c_str());
   std::fflush(stdout);
   return {};
@@ -141,8 +146,10 @@ void GatewayServer::drain() {
   draining_ = true;
   notify_stopping();
   const Duration timeout = gateway_.config.limits.drain_timeout;
-  drain_until_ = std::chrono::steady_clock::now() + std::chrono::duration_cast<std::chrono::milliseconds>(timeout);
-  spdlog::info("draining: no new streams; running ones have {} s", std::chrono::duration_cast<std::chrono::seconds>(timeout).count());
+  drain_until_ =
+      std::chrono::steady_clock::now() + std::chrono::duration_cast<std::chrono::milliseconds>(timeout);
+  spdlog::info("draining: no new streams; running ones have {} s",
+               std::chrono::duration_cast<std::chrono::seconds>(timeout).count());
   registry_->drain(timeout);
   check_drained();
 }

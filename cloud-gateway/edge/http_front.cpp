@@ -38,7 +38,8 @@ std::optional<SiteCertificate> identity_of(const TlsEngine& tls) {
 }  // namespace
 
 struct HttpFront::Connection {
-  Connection(tcp::socket socket, TlsContext tls) : peer(address_text(socket)), stream(std::move(socket), std::move(tls)) {}
+  Connection(tcp::socket socket, TlsContext tls)
+      : peer(address_text(socket)), stream(std::move(socket), std::move(tls)) {}
 
   const std::string peer;
   TlsStream stream;
@@ -88,13 +89,16 @@ asio::awaitable<void> HttpFront::run(ConnectionPtr connection) {
 
 asio::awaitable<bool> HttpFront::handshake(ConnectionPtr connection) {
   TlsStream& stream = connection->stream;
-  Deadline deadline{io_.get_executor(), config_.handshake_timeout, [connection] { connection->stream.abort(); }};
+  Deadline deadline{io_.get_executor(), config_.handshake_timeout,
+                    [connection] { connection->stream.abort(); }};
   error_code error;
-  const auto token = asio::redirect_error(asio::use_awaitable, error);
+  auto token = asio::redirect_error(asio::use_awaitable, error);
   co_await stream.async_handshake(token);
   if (error) {
-    const Error why = deadline.expired() ? Error{Errc::TimedOut, "the handshake took longer than 10 s"} : stream.last_error();
-    spdlog::info("peer={} TLS handshake failed reason={}: {}", connection->peer, errc_name(why.code()), why.message());
+    const Error why = deadline.expired() ? Error{Errc::TimedOut, "the handshake took longer than 10 s"}
+                                         : stream.last_error();
+    spdlog::info("peer={} TLS handshake failed reason={}: {}", connection->peer, errc_name(why.code()),
+                 why.message());
     stream.close();
     co_return false;
   }
@@ -118,14 +122,16 @@ asio::awaitable<bool> HttpFront::serve_request(ConnectionPtr connection) {
   parser.header_limit(kMaxHead);
   parser.body_limit(kMaxApiBody);
   error_code error;
-  const auto token = asio::redirect_error(asio::use_awaitable, error);
+  auto token = asio::redirect_error(asio::use_awaitable, error);
   co_await http::async_read(stream, connection->buffer, parser, token);
   const bool too_large = error == http::error::body_limit;
   if (error && !too_large) {
-    const bool quiet = error == http::error::end_of_stream || error == asio::error::eof || deadline.expired() || closed_;
+    const bool quiet =
+        error == http::error::end_of_stream || error == asio::error::eof || deadline.expired() || closed_;
     if (!quiet) spdlog::info("peer={} sent no valid HTTP request: {}", connection->peer, error.message());
     if (!quiet && error.category() == http::make_error_code(http::error::bad_method).category()) {
-      const std::string text = http_refusal(400, {Errc::UsageInvalid, "this is not a valid HTTP/1.1 request"}, new_request_id());
+      const std::string text =
+          http_refusal(400, {Errc::UsageInvalid, "this is not a valid HTTP/1.1 request"}, new_request_id());
       if (stream.engine().seal(as_bytes(text))) stream.engine().flush();
     }
     stream.close();
@@ -135,7 +141,8 @@ asio::awaitable<bool> HttpFront::serve_request(ConnectionPtr connection) {
   const auto& message = parser.get();
   const std::string request_id = new_request_id();
 
-  if (ApiRouter::is_lane_request(std::string{message.method_string()}, std::string{message.target()}) && connection->identity) {
+  if (ApiRouter::is_lane_request(std::string{message.method_string()}, std::string{message.target()}) &&
+      connection->identity) {
     LaneRequest request{std::string{message.target()},
                         std::string{message[http::field::upgrade]},
                         http::token_list{message[http::field::connection]}.exists("upgrade"),

@@ -1,5 +1,5 @@
-// HTTPS on the gateway's one port: handshake, REST calls, and lanes on their way to their owner. One coroutine a
-// connection; the store's work is done on the control threads.
+// HTTPS on the gateway's one port: handshake, REST calls, and lanes on their way to their owner. One
+// coroutine a connection; the store's work is done on the control threads.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>

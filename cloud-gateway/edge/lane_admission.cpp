@@ -12,15 +12,22 @@
 namespace culvert {
 namespace {
 
-WallTime wall_now() { return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()); }
+WallTime wall_now() {
+  return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+}
 
 std::string_view reason_phrase(int status) {
   switch (status) {
-    case 400: return "Bad Request";
-    case 401: return "Unauthorized";
-    case 404: return "Not Found";
-    case 409: return "Conflict";
-    default: return "Service Unavailable";
+    case 400:
+      return "Bad Request";
+    case 401:
+      return "Unauthorized";
+    case 404:
+      return "Not Found";
+    case 409:
+      return "Conflict";
+    default:
+      return "Service Unavailable";
   }
 }
 
@@ -56,8 +63,8 @@ Result<LaneAdmission::Admitted> LaneAdmission::judge(const LaneRequest& request,
   const auto hello = decode_hello(*bytes);
   if (!hello) return Error{Errc::UsageInvalid, hello.error().message()};
   if (hello->version != kProtocolVersion) {
-    return Error{Errc::UsageInvalid, "protocol version " + std::to_string(hello->version) +
-                                         " is not spoken here; protocols: 1"};
+    return Error{Errc::UsageInvalid,
+                 "protocol version " + std::to_string(hello->version) + " is not spoken here; protocols: 1"};
   }
   const auto allowed = policy_.current()->authorise_site(request.identity, wall_now());
   if (!allowed) return Error{Errc::Unauthorized, allowed.error().message()};
@@ -72,28 +79,30 @@ Result<LaneAdmission::Admitted> LaneAdmission::judge(const LaneRequest& request,
   return Admitted{*session, *hello, *entry};
 }
 
-void LaneAdmission::hand_over(const Admitted& admitted, TlsStream::Detached connection, std::string request_id) const {
+void LaneAdmission::hand_over(const Admitted& admitted, TlsStream::Detached connection,
+                              std::string request_id) const {
   SessionShard& shard = *admitted.entry.shard;
-  boost::asio::post(shard.thread().io(), [&shard, admitted, memory = session_memory_, request_id = std::move(request_id),
-                                          connection = std::move(connection)]() mutable {
-    auto attached = TlsStream::attach(shard.thread().io(), std::move(connection));
-    if (!attached) {
-      spdlog::warn("a lane could not join its thread: {}", attached.error().to_string());
-      return;
-    }
-    std::unique_ptr<TlsStream> stream = std::move(*attached);
-    GatewaySession* const session = shard.find(admitted.session);
-    if (session == nullptr || session->driver().session().ended()) {
-      return refuse_on(*stream, {Errc::UnknownSession, "the session has ended"}, request_id);
-    }
-    const Hello& hello = admitted.hello;
-    Hello answer{kProtocolVersion, hello.epoch, hello.lane, memory, {}};
-    answer.proof = hello_proof(admitted.entry.secret, Role::Gateway, stream->engine(), admitted.session, hello.epoch,
-                               hello.lane);
-    const auto added = session->driver().add_lane(hello.lane, hello.epoch, hello.replay_memory, stream,
-                                                  switching_protocols(answer), {});
-    if (!added) refuse_on(*stream, added.error(), request_id);
-  });
+  boost::asio::post(
+      shard.thread().io(), [&shard, admitted, memory = session_memory_, request_id = std::move(request_id),
+                            connection = std::move(connection)]() mutable {
+        auto attached = TlsStream::attach(shard.thread().io(), std::move(connection));
+        if (!attached) {
+          spdlog::warn("a lane could not join its thread: {}", attached.error().to_string());
+          return;
+        }
+        std::unique_ptr<TlsStream> stream = std::move(*attached);
+        GatewaySession* const session = shard.find(admitted.session);
+        if (session == nullptr || session->driver().session().ended()) {
+          return refuse_on(*stream, {Errc::UnknownSession, "the session has ended"}, request_id);
+        }
+        const Hello& hello = admitted.hello;
+        Hello answer{kProtocolVersion, hello.epoch, hello.lane, memory, {}};
+        answer.proof = hello_proof(admitted.entry.secret, Role::Gateway, stream->engine(), admitted.session,
+                                   hello.epoch, hello.lane);
+        const auto added = session->driver().add_lane(hello.lane, hello.epoch, hello.replay_memory, stream,
+                                                      switching_protocols(answer), {});
+        if (!added) refuse_on(*stream, added.error(), request_id);
+      });
 }
 
 }  // namespace culvert

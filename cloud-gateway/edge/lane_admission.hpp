@@ -1,5 +1,5 @@
-// Decides over one request for a lane and hands it to the thread that owns its session (design §5). Refusals are plain
-// HTTP codes (docs/rest-api.md §4).
+// Decides over one request for a lane and hands it to the thread that owns its session (design §5). Refusals
+// are plain HTTP codes (docs/rest-api.md §4).
 #pragma once
 
 #include <functional>
@@ -17,10 +17,10 @@ namespace culvert {
 /// A GET of /tunnel/v1/sessions/{id}/lanes, as values.
 struct LaneRequest {
   std::string path;
-  std::string upgrade;      ///< The Upgrade header.
+  std::string upgrade;  ///< The Upgrade header.
   bool connection_upgrade = false;
-  std::string hello_hex;    ///< The Culvert-Hello header.
-  bool bytes_behind = false;///< Something followed the request: nobody may send before the 101.
+  std::string hello_hex;      ///< The Culvert-Hello header.
+  bool bytes_behind = false;  ///< Something followed the request: nobody may send before the 101.
   SiteCertificate identity;
   std::string request_id;
 };

@@ -1,5 +1,7 @@
 #include "cloud-gateway/edge/listener.hpp"
 
+#include <boost/asio/ip/v6_only.hpp>
+
 #include "tunnel-core/obs/log.hpp"
 
 namespace culvert {
@@ -11,12 +13,14 @@ constexpr auto kPause = std::chrono::milliseconds{100};
 
 Error describe(const std::string& address, const error_code& error) {
   if (error == boost::asio::error::address_in_use) {
-    return {Errc::PortInUse, "cannot listen on " + address +
-                                 ": the port is taken; stop the program that has it (ss -ltnp shows it) or change `listen`"};
+    return {Errc::PortInUse,
+            "cannot listen on " + address +
+                ": the port is taken; stop the program that has it (ss -ltnp shows it) or change `listen`"};
   }
   if (error == boost::asio::error::access_denied) {
-    return {Errc::IoFailed, "cannot listen on " + address +
-                                ": ports below 1024 need the capability CAP_NET_BIND_SERVICE, which the systemd unit gives"};
+    return {Errc::IoFailed,
+            "cannot listen on " + address +
+                ": ports below 1024 need the capability CAP_NET_BIND_SERVICE, which the systemd unit gives"};
   }
   return {Errc::IoFailed, "cannot listen on " + address + ": " + error.message()};
 }

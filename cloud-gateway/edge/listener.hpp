@@ -1,4 +1,5 @@
-// The gateway's listening sockets. Accepting never stops for good: when descriptors run out it pauses and goes on.
+// The gateway's listening sockets. Accepting never stops for good: when descriptors run out it pauses and
+// goes on.
 #pragma once
 
 #include <boost/asio/io_context.hpp>

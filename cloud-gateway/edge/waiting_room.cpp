@@ -23,8 +23,8 @@ void WaitingRoom::enter(Socket socket) {
     guests_.front()->socket.close(ignored);
     guests_.pop_front();
   }
-  guests_.push_back(std::make_shared<Guest>(
-      Guest{std::move(socket), std::chrono::steady_clock::now() + patience_}));
+  guests_.push_back(
+      std::make_shared<Guest>(Guest{std::move(socket), std::chrono::steady_clock::now() + patience_}));
   const auto at = std::prev(guests_.end());
   const auto guest = *at;
   guest->socket.async_wait(boost::asio::socket_base::wait_read, [this, at, guest](error_code error) {

@@ -1,5 +1,5 @@
-// Connections that have not said a byte: a bare readiness handler each (under 1 KiB), a bounded number of them, for a
-// bounded time. A port scan costs nothing beyond (guarantee G4). Of one thread.
+// Connections that have not said a byte: a bare readiness handler each (under 1 KiB), a bounded number of
+// them, for a bounded time. A port scan costs nothing beyond (guarantee G4). Of one thread.
 #pragma once
 
 #include <boost/asio/ip/tcp.hpp>
