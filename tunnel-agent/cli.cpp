@@ -1,0 +1,231 @@
+#include "tunnel-agent/cli.hpp"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <istream>
+#include <nlohmann/json.hpp>
+#include <ostream>
+
+#include "tunnel-agent/forward_service.hpp"
+#include "tunnel-agent/join.hpp"
+#include "tunnel-agent/status.hpp"
+#include "tunnel-core/daemon/admin_socket.hpp"
+#include "tunnel-core/daemon/cli.hpp"
+#include "tunnel-core/obs/log.hpp"
+
+namespace culvert {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr std::streamsize kMaxJoiningString = 4096;
+
+/// What the arguments said. CLI11 writes into it, so it outlives the parse.
+struct Options {
+  std::string config = kDefaultAgentConfig;
+  std::string joining_string;
+  std::string data_dir;
+  std::string name;
+  std::uint16_t port = 0;
+  std::vector<std::string> bind;
+  std::vector<std::string> allow_from;
+  bool close_when_down = false;
+  bool json = false;
+  bool streams = false;
+};
+
+class Commands {
+ public:
+  Commands(const AgentCli& cli, Options& options) : cli_(cli), options_(options) {}
+
+  Result<void> run() const {
+    auto config = load_config(options_.config);
+    if (!config) return std::move(config).error();
+    if (auto logging = start_logging(config->log); !logging) return logging;
+    return cli_.run(*config);
+  }
+
+  Result<void> join() const {
+    std::string text = options_.joining_string;
+    if (text == "-") {
+      text.assign(kMaxJoiningString, '\0');
+      cli_.in.read(text.data(), kMaxJoiningString);
+      text.resize(static_cast<std::size_t>(cli_.in.gcount()));
+    }
+    const auto joined = join_gateway(text, options_.data_dir, certs::utc_now());
+    if (!joined) return joined.error();
+    cli_.out << "joined " << joined->gateway_url << " as " << joined->org << "/" << joined->site << "\n";
+    cli_.err << fmt::format(
+        "The certificate is valid until {}. Next:\n  culvert-agent forward add TARGET --config {}\n"
+        "  culvert-agent run --config {}\n",
+        joined->certificate_expires_at, joined->config_file.string(), joined->config_file.string());
+    return {};
+  }
+
+  Result<void> forward_add(const CLI::App& command) const {
+    json arguments{{"name", options_.name}};
+    if (command.count("--port") > 0) arguments["port"] = options_.port;
+    if (command.count("--bind") > 0) arguments["bind"] = options_.bind;
+    if (command.count("--allow-from") > 0) arguments["allow_from"] = options_.allow_from;
+    if (command.count("--close-when-down") > 0) arguments["close_when_down"] = options_.close_when_down;
+    auto result = ask("forward.add", std::move(arguments));
+    if (!result) return std::move(result).error();
+    for (const json& skipped : result->at("skipped")) cli_.err << skipped.get<std::string>() << "\n";
+    if (options_.json) {
+      cli_.out << result->dump(2) << "\n";
+    } else {
+      cli_.out << fmt::format("forward {} on port {}\n", result->at("name").get<std::string>(),
+                              result->at("port").get<int>());
+    }
+    return {};
+  }
+
+  Result<void> forward_list() const {
+    auto result = ask("forward.list", json::object());
+    if (!result) return std::move(result).error();
+    cli_.out << (options_.json ? result->dump(2) + "\n" : forwards_table(result->at("forwards")));
+    return {};
+  }
+
+  Result<void> forward_remove() const {
+    auto result = ask("forward.remove", {{"name", options_.name}});
+    if (!result) return std::move(result).error();
+    cli_.out << (options_.json ? result->dump(2) : "removed forward " + options_.name) << "\n";
+    return {};
+  }
+
+  Result<void> status() const {
+    auto answer = ask_running();
+    if (answer) {
+      cli_.out << (options_.json ? answer->dump(2) + "\n" : status_table(*answer));
+      return {};
+    }
+    if (options_.json) {
+      const json error{{"code", errc_name(answer.error().code())}, {"message", answer.error().text()}};
+      cli_.out << json{{"error", error}}.dump(2) << "\n";
+    }
+    return std::move(answer).error();
+  }
+
+ private:
+  /// By way of the running agent, or on the files when none runs.
+  Result<json> ask(const std::string& command, json arguments) const {
+    auto config = load_config(options_.config);
+    if (!config) return std::move(config).error();
+    return admin_call_or(config->data_dir, {command, std::move(arguments)}, [&](const AdminRequest& request) {
+      return ForwardService{*config, nullptr}.execute(request);
+    });
+  }
+
+  Result<json> ask_running() const {
+    auto config = load_config(options_.config);
+    if (!config) return std::move(config).error();
+    auto answer = admin_call(config->data_dir, {"status", {{"streams", options_.streams}}});
+    if (!answer && answer.error().code() == Errc::DaemonUnreachable) {
+      return Error{Errc::DaemonUnreachable,
+                   fmt::format("no agent runs on {}; start it with `culvert-agent run --config {}`",
+                               config->data_dir.string(), options_.config)};
+    }
+    return answer;
+  }
+
+  const AgentCli& cli_;
+  Options& options_;
+};
+
+CLI::App* command_with_config(CLI::App& parent, Options& options, const char* name, const char* what,
+                              const std::string& example) {
+  CLI::App* command = parent.add_subcommand(name, what);
+  command->add_option("--config", options.config, "The agent's configuration")
+      ->capture_default_str()
+      ->type_name("PATH");
+  command->footer("Example:\n  " + example);
+  return command;
+}
+
+void declare_forward(CLI::App& app, Options& options) {
+  CLI::App* forward =
+      app.add_subcommand("forward", "Add, list and remove forwards: ports here that lead to targets");
+  forward->require_subcommand(1);
+  CLI::App* add = command_with_config(*forward, options, "add", "Open a port that leads to a target",
+                                      "culvert-agent forward add dr-db --port 10003");
+  add->add_option("NAME", options.name, "The target's name, as the provider gave it")->required();
+  add->add_option(
+         "--port", options.port,
+         "Any free port, 1 to 65535; without it the first free one of port_pool (10000-10010), which the "
+         "forward keeps")
+      ->check(CLI::Range(1, 65535));
+  add->add_option("--bind", options.bind, "Addresses to listen on; without it all, IPv4 and IPv6")
+      ->delimiter(',');
+  add->add_option("--allow-from", options.allow_from,
+                  "Networks that may connect, like 10.0.0.0/8; without it all")
+      ->delimiter(',');
+  add->add_flag("--close-when-down", options.close_when_down,
+                "Close the port 5 s after session or target is known dead");
+  add->add_flag("--json", options.json, "One JSON object on standard output");
+  CLI::App* list =
+      command_with_config(*forward, options, "list", "Show the forwards", "culvert-agent forward list");
+  list->add_flag("--json", options.json, "One JSON object on standard output");
+  CLI::App* remove = command_with_config(*forward, options, "remove", "Close a port and forget its forward",
+                                         "culvert-agent forward remove dr-db");
+  remove->add_option("NAME", options.name, "The forward's name")->required();
+  remove->add_flag("--json", options.json, "One JSON object on standard output");
+}
+
+void declare(CLI::App& app, Options& options) {
+  app.require_subcommand(1);
+  app.footer(
+      "Example:\n  culvert-agent join - --data /var/lib/culvert-agent < joining-string\n"
+      "  culvert-agent forward add dr-db --config /var/lib/culvert-agent/agent.toml\n"
+      "  culvert-agent run --config /var/lib/culvert-agent/agent.toml");
+  CLI::App* join = app.add_subcommand("join", "Enrol this machine with a gateway");
+  join->add_option("JOINSTRING", options.joining_string,
+                   "What `culvert-gateway join-token` printed; `-` reads it from standard input")
+      ->required();
+  join->add_option("--data", options.data_dir, "A new or empty directory for keys and configuration")
+      ->required()
+      ->type_name("DIR");
+  join->footer("Example:\n  culvert-agent join culvert-join-AbC123 --data /var/lib/culvert-agent");
+  command_with_config(app, options, "run", "Run the agent",
+                      "culvert-agent run --config /etc/culvert/agent.toml");
+  declare_forward(app, options);
+  CLI::App* status =
+      command_with_config(app, options, "status", "Show session, lanes, forwards, streams and backlog",
+                          "culvert-agent status --json");
+  status->add_flag("--json", options.json, "One JSON object on standard output");
+  status->add_flag("--streams", options.streams, "List the open streams as well");
+}
+
+Result<void> dispatch(const CLI::App& app, const Commands& commands) {
+  if (app.got_subcommand("join")) return commands.join();
+  if (app.got_subcommand("run")) return commands.run();
+  if (app.got_subcommand("status")) return commands.status();
+  const CLI::App* forward = app.get_subcommand("forward");
+  if (forward->got_subcommand("add")) return commands.forward_add(*forward->get_subcommand("add"));
+  if (forward->got_subcommand("list")) return commands.forward_list();
+  return commands.forward_remove();
+}
+
+}  // namespace
+
+int AgentCli::execute(const std::vector<std::string>& arguments) const {
+  Options options;
+  CLI::App app{"culvert-agent: carries replication streams to the targets of a provider over HTTPS",
+               "culvert-agent"};
+  declare(app, options);
+  try {
+    std::vector<std::string> reversed{arguments.rbegin(), arguments.rend()};  // As CLI11 wants a vector.
+    app.parse(std::move(reversed));
+  } catch (const CLI::ParseError& error) {
+    const int code = app.exit(error, out, err);
+    return code == 0 ? kExitDone : kExitUsage;
+  }
+  const auto done = dispatch(app, Commands{*this, options});
+  if (done) return kExitDone;
+  return report_error("culvert-agent", done.error());
+}
+
+}  // namespace culvert

@@ -1,0 +1,24 @@
+// The command line of culvert-agent (design: a contract). main.cpp wires it to the real agent.
+#pragma once
+
+#include <functional>
+#include <iosfwd>
+#include <string>
+#include <vector>
+
+#include "tunnel-agent/config.hpp"
+
+namespace culvert {
+
+struct AgentCli {
+  std::function<Result<void>(const AgentConfig&)> run;  ///< `culvert-agent run`.
+  std::istream& in;                                     ///< Where `join -` reads.
+  std::ostream& out;                                    ///< Results, and nothing else.
+  std::ostream& err;                                    ///< Hints and errors.
+
+  /// @param arguments  without the program's name.
+  /// @return the exit code: 0 done, 1 failed, 2 wrong usage or configuration.
+  int execute(const std::vector<std::string>& arguments) const;
+};
+
+}  // namespace culvert

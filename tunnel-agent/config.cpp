@@ -1,0 +1,204 @@
+#include "tunnel-agent/config.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "certs/key_store.hpp"
+#include "cloud-api-client/include/cloud_api/gateway_url.hpp"
+#include "tunnel-core/daemon/config_reader.hpp"
+#include "tunnel-core/daemon/files.hpp"
+
+namespace culvert {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+ByteCount machine_memory() {
+  const long pages = ::sysconf(_SC_PHYS_PAGES);
+  const long page = ::sysconf(_SC_PAGESIZE);
+  return pages > 0 && page > 0
+             ? ByteCount{static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page)}
+             : 512_MiB;
+}
+
+struct TrustKeys {
+  fs::path roots;
+  std::string root_fingerprint;
+  std::string thumbprint;
+  bool system_roots = false;
+};
+
+void read_thumbprint(ConfigReader& reader, const char* key, const std::string& text, certs::Sha256& out) {
+  auto digest = certs::parse_thumbprint(text);
+  if (digest) {
+    out = *digest;
+  } else {
+    reader.reject(key, digest.error().message());
+  }
+}
+
+Result<certs::Trust> read_trust(ConfigReader& reader) {
+  TrustKeys keys;
+  reader.path("trust.roots", keys.roots);
+  reader.text("trust.root_fingerprint", keys.root_fingerprint);
+  reader.text("trust.thumbprint", keys.thumbprint);
+  reader.flag("trust.system_roots", keys.system_roots);
+  const int given =
+      !keys.roots.empty() + !keys.root_fingerprint.empty() + !keys.thumbprint.empty() + keys.system_roots;
+  if (given != 1) {
+    reader.reject("trust",
+                  "needs exactly one of roots, root_fingerprint, thumbprint and system_roots = true");
+  }
+  if (!keys.root_fingerprint.empty()) {
+    certs::RootFingerprint root;
+    read_thumbprint(reader, "trust.root_fingerprint", keys.root_fingerprint, root.sha256);
+    return certs::Trust{root};
+  }
+  if (!keys.thumbprint.empty()) {
+    certs::LeafThumbprint leaf;
+    read_thumbprint(reader, "trust.thumbprint", keys.thumbprint, leaf.sha256);
+    return certs::Trust{leaf};
+  }
+  if (keys.roots.empty()) return certs::Trust{certs::SystemRoots{}};
+  auto roots = certs::load_chain(keys.roots);
+  if (!roots) return std::move(roots).error().at("read trust.roots");
+  return certs::Trust{certs::PinnedRoots{std::move(*roots)}};
+}
+
+void read_limits(ConfigReader& reader, AgentConfig& config) {
+  config.session_memory = automatic_session_memory();
+  reader.bytes("limits.session_memory", config.session_memory, 8_MiB, 64_GiB);
+  config.process_memory = std::max(config.session_memory, ByteCount{machine_memory().value / 4});
+  reader.bytes("limits.process_memory", config.process_memory, 8_MiB, 1024_GiB);
+  if (config.process_memory < config.session_memory) {
+    reader.reject("limits.process_memory", "is less than session_memory; raise it, or lower session_memory");
+  }
+  reader.duration("limits.open_timeout", config.open_timeout, 1s, 10min);
+  reader.duration("limits.drain_timeout", config.drain_timeout, 0s, 10min);
+}
+
+void read_log(ConfigReader& reader, LogConfig& log) {
+  reader.choice("log.level", log.level, {"trace", "debug", "info", "warning", "error"});
+  reader.choice("log.format", log.format, {"text", "json"});
+  reader.path("log.file", log.file);
+  std::uint64_t size = log.max_size_mib;
+  std::uint64_t files = log.max_files;
+  reader.number("log.max_size_mib", size, 1, 1024);
+  reader.number("log.max_files", files, 1, 100);
+  log.max_size_mib = size;
+  log.max_files = files;
+}
+
+}  // namespace
+
+ByteCount automatic_session_memory() {
+  return std::clamp(ByteCount{machine_memory().value / 8}, 64_MiB, 512_MiB);
+}
+
+Result<AgentConfig> load_config(const fs::path& file) {
+  auto reader = ConfigReader::open(file);
+  if (!reader) {
+    if (reader.error().code() != Errc::NotFound) return std::move(reader).error();
+    return Error{Errc::NotFound,
+                 fmt::format("there is no {}; run `culvert-agent join` first, or name the file with --config",
+                             file.string())};
+  }
+  AgentConfig config;
+  // /etc/culvert/agent.toml may be a link: the data directory is where the file itself lies.
+  std::error_code failure;
+  config.file = fs::weakly_canonical(file, failure);
+  if (failure) config.file = file;
+  config.data_dir = config.file.has_parent_path() ? config.file.parent_path() : fs::path{"."};
+  reader->path("data_dir", config.data_dir);
+  reader->text("gateway_url", config.gateway_url);
+  if (auto url = cloud_api::GatewayUrl::parse(config.gateway_url); !url) {
+    reader->reject("gateway_url", "cannot be used: " + url.error().message());
+  }
+  config.certificate_file = config.data_dir / "site.pem";
+  config.key_file = config.data_dir / "site.key";
+  reader->path("identity.certificate", config.certificate_file);
+  reader->path("identity.key", config.key_file);
+  auto trust = read_trust(*reader);
+  std::string pool = config.port_pool.to_text();
+  reader->text("forwards.port_pool", pool);
+  if (auto parsed = PortPool::parse(pool)) {
+    config.port_pool = *parsed;
+  } else {
+    reader->reject("forwards.port_pool", parsed.error().message());
+  }
+  read_limits(*reader, config);
+  read_log(*reader, config.log);
+  if (auto finished = reader->finish(); !finished) return std::move(finished).error();
+  if (!trust) return std::move(trust).error();
+  config.trust = std::move(*trust);
+  return config;
+}
+
+Result<cloud_api::ClientIdentity> load_identity(const AgentConfig& config) {
+  auto key = read_secret_file(config.key_file);
+  if (!key) return std::move(key).error();
+  auto chain = read_file(config.certificate_file);
+  if (!chain) return std::move(chain).error();
+  return cloud_api::ClientIdentity{std::move(*chain), std::move(*key)};
+}
+
+std::string new_config_text(const std::string& gateway_url, bool pinned_roots) {
+  const std::string trust = pinned_roots ? "roots = \"trust.pem\"\n# system_roots = true"
+                                         : "# roots = \"trust.pem\"\nsystem_roots = true";
+  return fmt::format(
+      R"(# Configuration of culvert-agent. Keys that are commented out show their defaults. A change takes effect when the
+# agent starts again. Sizes are written like "64 MiB", times like "30 s". Relative paths begin where this file is.
+
+# The gateway: https://HOST or https://HOST:PORT.
+gateway_url = "{}"
+
+# Where the agent keeps its lock, its admin socket and its forwards. Default: the directory of this file.
+# data_dir = "."
+
+[identity]
+# The site's certificate with its issuers, and its key (mode 0600): made by `culvert-agent join`.
+# certificate = "site.pem"
+# key = "site.key"
+
+[trust]
+# Which gateway is believed; exactly one of the four.
+#   roots             a file of root certificates
+#   system_roots      true: the roots of the operating system
+#   root_fingerprint  SHA-256 of the root certificate, "AA:BB:..."
+#   thumbprint        SHA-256 of the gateway's own certificate, "AA:BB:..."
+{}
+# root_fingerprint = ""
+# thumbprint = ""
+
+[forwards]
+# The ports `culvert-agent forward add` chooses from when --port does not name one.
+# port_pool = "10000-10010"
+
+[limits]
+# Memory for data on its way, at least 8 MiB. Default: an eighth of the machine's memory, between 64 and 512 MiB.
+# session_memory = "256 MiB"
+# Ceiling for all such memory of the process. Default: a quarter of the machine's memory, at least session_memory.
+# process_memory = "1 GiB"
+# How long an accepted connection waits for its target before it is reset: 1 s to 10 min.
+# open_timeout = "30 s"
+# How long running streams may finish when the agent is stopped: 0 s to 10 min, below systemd's TimeoutStopSec.
+# drain_timeout = "30 s"
+
+[log]
+# trace, debug, info, warning or error.
+# level = "info"
+# text, or json for one object a line.
+# format = "text"
+# Default: standard error, which systemd's journal keeps. A file is rotated at max_size_mib (1 to 1024), and
+# max_files (1 to 100) of them are kept.
+# file = "agent.log"
+# max_size_mib = 16
+# max_files = 8
+)",
+      gateway_url, trust);
+}
+
+}  // namespace culvert

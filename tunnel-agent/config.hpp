@@ -1,0 +1,55 @@
+// agent.toml: what `culvert-agent join` writes and an administrator may change. Forwards have files of their
+// own.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "certs/verification.hpp"
+#include "cloud-api-client/include/cloud_api/client.hpp"
+#include "tunnel-agent/port_pool.hpp"
+#include "tunnel-core/base/time.hpp"
+#include "tunnel-core/base/units.hpp"
+#include "tunnel-core/obs/log.hpp"
+
+namespace culvert {
+
+constexpr const char* kDefaultAgentConfig = "/etc/culvert/agent.toml";
+
+struct AgentConfig {
+  std::filesystem::path file;      ///< agent.toml itself.
+  std::filesystem::path data_dir;  ///< DIR: lock, admin.sock, forwards.d. Default: where `file` is.
+
+  std::string gateway_url;  ///< https://HOST[:PORT].
+  std::filesystem::path certificate_file;
+  std::filesystem::path key_file;
+  certs::Trust trust;  ///< Already read and checked.
+
+  PortPool port_pool;
+  ByteCount session_memory;  ///< Windows and replay of the session; 8 MiB to 64 GiB. Default: an eighth of
+                             ///< RAM, 64 to 512 MiB.
+  ByteCount process_memory;  ///< Ceiling of the whole process; at least session_memory. Default: a quarter of
+                             ///< RAM, at least that.
+  Duration open_timeout = 30s;   ///< How long a source waits for its target, 1 s to 10 min.
+  Duration drain_timeout = 30s;  ///< How long running streams may finish at shutdown, 0 s to 10 min.
+  LogConfig log;
+
+  std::filesystem::path forwards_dir() const { return data_dir / "forwards.d"; }
+};
+
+/// @error NotFound, FileUnreadable, ConfigInvalid (file, line and what to do); as certs::chain_from_pem for
+/// the roots.
+Result<AgentConfig> load_config(const std::filesystem::path& file);
+
+/// The site's certificate and key.
+/// @error NotFound, FileUnreadable, FileUnsafe with the chmod that mends it, KeyInvalid, CertificateInvalid.
+Result<cloud_api::ClientIdentity> load_identity(const AgentConfig& config);
+
+/// The agent.toml of a site that has just joined, every key explained.
+/// @param pinned_roots  true: roots from trust.pem beside it; false: the system's.
+std::string new_config_text(const std::string& gateway_url, bool pinned_roots);
+
+/// An eighth of this machine's memory, but 64 to 512 MiB.
+ByteCount automatic_session_memory();
+
+}  // namespace culvert

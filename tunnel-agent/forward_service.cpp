@@ -1,0 +1,213 @@
+#include "tunnel-agent/forward_service.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <future>
+#include <optional>
+
+#include "certs/site_identity.hpp"
+
+namespace culvert {
+
+using nlohmann::json;
+
+namespace {
+
+/// Runs `work` on the context's thread and waits for what it returns.
+template <class Work>
+auto run_on(boost::asio::io_context& context, Work work) {
+  using Value = decltype(work());
+  auto task =
+      std::make_shared<std::packaged_task<Value()>>(std::move(work));  // Owned here and by the context.
+  auto result = task->get_future();
+  boost::asio::post(context, [task] { (*task)(); });
+  return result.get();
+}
+
+/// The forward that the arguments describe, and which of its settings they name.
+struct Wanted {
+  Forward forward;  ///< Port 0: to be chosen.
+  bool settings = false;
+};
+
+Result<Wanted> read_wanted(const json& arguments) {
+  Wanted wanted;
+  wanted.forward.name = arguments.value("name", "");
+  wanted.forward.target = wanted.forward.name;
+  if (auto named = certs::check_name("target", wanted.forward.name); !named) return std::move(named).error();
+  const auto port = arguments.value("port", std::int64_t{0});
+  if (arguments.contains("port") && (port < 1 || port > 65535)) {
+    return Error{Errc::UsageInvalid,
+                 fmt::format("port {} is outside 1-65535; name another with --port", port)};
+  }
+  wanted.forward.port = static_cast<std::uint16_t>(port);
+  wanted.settings =
+      arguments.contains("bind") || arguments.contains("allow_from") || arguments.contains("close_when_down");
+  for (const auto& text : arguments.value("bind", std::vector<std::string>{})) {
+    auto address = IpAddress::parse(text);
+    if (!address) return std::move(address).error().at("read --bind");
+    wanted.forward.bind.push_back(*address);
+  }
+  for (const auto& text : arguments.value("allow_from", std::vector<std::string>{})) {
+    auto network = Network::parse(text);
+    if (!network) return std::move(network).error().at("read --allow-from");
+    wanted.forward.allow_from.push_back(*network);
+  }
+  wanted.forward.close_when_down = arguments.value("close_when_down", false);
+  return wanted;
+}
+
+/// A second `forward add` is success when it asks for nothing else than what is there.
+Result<json> answer_existing(const Forward& existing, const Wanted& wanted) {
+  Forward asked = wanted.forward;
+  if (asked.port == 0) asked.port = existing.port;
+  asked.target = existing.target;
+  if (!wanted.settings) {
+    asked.bind = existing.bind;
+    asked.allow_from = existing.allow_from;
+    asked.close_when_down = existing.close_when_down;
+  }
+  if (asked == existing) {
+    return json{
+        {"name", existing.name}, {"port", existing.port}, {"added", false}, {"skipped", json::array()}};
+  }
+  return Error{
+      Errc::AlreadyExists,
+      fmt::format(
+          "forward '{}' is there already, on port {}{}; remove it first: culvert-agent forward remove {}",
+          existing.name, existing.port, asked.port == existing.port ? " with other settings" : "",
+          existing.name)};
+}
+
+ForwardStatus status_of_file(const ForwardFile& file) {
+  ForwardStatus status;
+  status.name = file.name;
+  if (!file.forward) {
+    status.state = ForwardState::Failed;
+    status.error = file.forward.error().text();
+    return status;
+  }
+  status.port = file.forward->port;
+  for (const IpAddress& address : file.forward->listen_addresses())
+    status.listen.push_back(address.to_text());
+  return status;
+}
+
+}  // namespace
+
+std::vector<ForwardStatus> TableOnContext::status() {
+  return run_on(context_, [this] { return table_.status(); });
+}
+
+Result<ChosenPort> TableOnContext::add(const Forward& asked) {
+  return run_on(context_, [this, forward = Forward{asked}]() mutable -> Result<ChosenPort> {
+    ChosenPort chosen;
+    chosen.port = forward.port;
+    if (forward.port == 0) {
+      auto found = choose_port(pool_, table_.ports(), forward);
+      if (!found) return std::move(found).error();
+      chosen = std::move(*found);
+      forward.port = chosen.port;
+    }
+    if (auto added = table_.add(forward, std::move(chosen.sockets)); !added) return std::move(added).error();
+    chosen.sockets.clear();
+    return chosen;
+  });
+}
+
+Result<void> TableOnContext::remove(const std::string& name) {
+  return run_on(context_, [this, name]() -> Result<void> {
+    table_.remove(name);
+    return {};
+  });
+}
+
+Result<json> ForwardService::execute(const AdminRequest& request) {
+  if (request.command == "forward.add") return add(request.arguments);
+  if (request.command == "forward.list") return list();
+  if (request.command == "forward.remove") return remove(request.arguments);
+  return Error{Errc::UsageInvalid,
+               fmt::format("the agent does not know the command '{}'; are both of the same version?",
+                           request.command)};
+}
+
+Result<ChosenPort> ForwardService::open_offline(const Forward& forward,
+                                                const std::vector<ForwardFile>& files) {
+  std::set<std::uint16_t> reserved;
+  for (const ForwardFile& file : files) {
+    if (!file.forward) continue;
+    reserved.insert(file.forward->port);
+    if (file.forward->port == forward.port) {
+      return Error{Errc::PortInUse,
+                   fmt::format("port {} belongs to forward '{}'; choose another with --port, or remove "
+                               "that forward first",
+                               forward.port, file.name)};
+    }
+  }
+  if (forward.port == 0) return choose_port(pool_, reserved, forward);
+  auto sockets = open_listen_sockets(forward);
+  if (!sockets) return std::move(sockets).error();
+  ChosenPort chosen;
+  chosen.port = forward.port;
+  return chosen;
+}
+
+Result<json> ForwardService::add(const json& arguments) {
+  auto wanted = read_wanted(arguments);
+  if (!wanted) return std::move(wanted).error();
+  auto files = load_forwards(directory_);
+  if (!files) return std::move(files).error();
+  for (const ForwardFile& file : *files) {
+    if (file.name != wanted->forward.name) continue;
+    if (!file.forward) return Error{file.forward.error()}.at("read the forward that is there already");
+    auto answer = answer_existing(*file.forward, *wanted);
+    // Written by hand while the agent ran: asked for by name, it is opened now.
+    if (answer && live_ != nullptr && !is_live(file.name)) {
+      if (auto opened = live_->add(*file.forward); !opened) return std::move(opened).error();
+    }
+    return answer;
+  }
+  auto chosen = live_ != nullptr ? live_->add(wanted->forward) : open_offline(wanted->forward, *files);
+  if (!chosen) return std::move(chosen).error();
+  Forward forward = std::move(wanted->forward);
+  forward.port = chosen->port;
+  for (const std::string& skipped : chosen->skipped) spdlog::warn("forward={} {}", forward.name, skipped);
+  if (auto saved = save_forward(directory_, forward); !saved) {
+    if (live_ != nullptr) static_cast<void>(live_->remove(forward.name));
+    return std::move(saved).error().at("add forward", forward.name);
+  }
+  return json{{"name", forward.name}, {"port", forward.port}, {"added", true}, {"skipped", chosen->skipped}};
+}
+
+bool ForwardService::is_live(const std::string& name) {
+  const auto forwards = live_->status();
+  return std::any_of(forwards.begin(), forwards.end(),
+                     [&](const ForwardStatus& forward) { return forward.name == name; });
+}
+
+Result<json> ForwardService::list() {
+  if (live_ != nullptr) return json{{"forwards", to_json(live_->status())}};
+  auto files = load_forwards(directory_);
+  if (!files) return std::move(files).error();
+  std::vector<ForwardStatus> forwards;
+  for (const ForwardFile& file : *files) forwards.push_back(status_of_file(file));
+  return json{{"forwards", to_json(forwards)}};
+}
+
+Result<json> ForwardService::remove(const json& arguments) {
+  const auto name = arguments.value("name", std::string{});
+  if (name.empty() || name.find('/') != std::string::npos) {
+    return Error{Errc::UsageInvalid,
+                 "the name of a forward is missing; `culvert-agent forward list` shows them"};
+  }
+  if (auto removed = remove_forward(directory_, name); !removed) return std::move(removed).error();
+  if (live_ != nullptr) {
+    if (auto removed = live_->remove(name); !removed) return std::move(removed).error();
+  }
+  return json{{"name", name}};
+}
+
+}  // namespace culvert

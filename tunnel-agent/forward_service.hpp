@@ -1,0 +1,64 @@
+// The admin commands forward.add, forward.list and forward.remove: on files alone, or on the running agent as
+// well.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <functional>
+
+#include "tunnel-agent/config.hpp"
+#include "tunnel-agent/forward_table.hpp"
+#include "tunnel-core/daemon/admin_socket.hpp"
+
+namespace culvert {
+
+/// What the commands change in a running agent. Called on the admin socket's thread.
+class LiveForwards {
+ public:
+  virtual ~LiveForwards() = default;
+  virtual std::vector<ForwardStatus> status() = 0;
+  /// As choose_port() and ForwardTable::add(). @return the port that is open now, and what was skipped.
+  virtual Result<ChosenPort> add(const Forward& forward) = 0;
+  virtual Result<void> remove(const std::string& name) = 0;
+};
+
+/// A ForwardTable reached from another thread: every call runs on the table's io_context and is waited for.
+/// Destroy the AdminSocket before that context stops running.
+class TableOnContext final : public LiveForwards {
+ public:
+  TableOnContext(boost::asio::io_context& context, ForwardTable& table, PortPool pool)
+      : context_(context), table_(table), pool_(pool) {}
+  std::vector<ForwardStatus> status() override;
+  Result<ChosenPort> add(const Forward& forward) override;
+  Result<void> remove(const std::string& name) override;
+
+ private:
+  boost::asio::io_context& context_;
+  ForwardTable& table_;
+  PortPool pool_;
+};
+
+class ForwardService {
+ public:
+  /// @param live  null when no agent runs; outlives this object.
+  ForwardService(const AgentConfig& config, LiveForwards* live)
+      : directory_(config.forwards_dir()), pool_(config.port_pool), live_(live) {}
+
+  /// forward.add {"name", "port"?, "bind"?, "allow_from"?, "close_when_down"?} -> {"name", "port", "added",
+  /// "skipped"} forward.list {} -> {"forwards": […]} as in `status` forward.remove {"name"} -> {"name"}
+  /// Success means that the file is on the disk and the port open (or closed).
+  /// @error UsageInvalid, AlreadyExists, NotFound, PortInUse, Forbidden, DiskFull, IoFailed.
+  Result<nlohmann::json> execute(const AdminRequest& request);
+
+ private:
+  Result<nlohmann::json> add(const nlohmann::json& arguments);
+  bool is_live(const std::string& name);
+  Result<nlohmann::json> list();
+  Result<nlohmann::json> remove(const nlohmann::json& arguments);
+  Result<ChosenPort> open_offline(const Forward& forward, const std::vector<ForwardFile>& files);
+
+  std::filesystem::path directory_;
+  PortPool pool_;
+  LiveForwards* live_;
+};
+
+}  // namespace culvert

@@ -1,0 +1,165 @@
+#include "tunnel-agent/status.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "tunnel-core/obs/log_line.hpp"
+
+namespace culvert {
+
+using nlohmann::json;
+
+namespace {
+
+using Row = std::vector<std::string>;
+
+/// Columns as wide as their widest entry; what came from elsewhere cannot move the terminal's cursor.
+std::string table(const std::vector<Row>& rows) {
+  std::vector<std::size_t> widths(rows.front().size());
+  for (const Row& row : rows) {
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  std::string text;
+  for (const Row& row : rows) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i) line += fmt::format("{:<{}}  ", row[i], widths[i]);
+    line.erase(line.find_last_not_of(' ') + 1);
+    text += line + "\n";
+  }
+  return text;
+}
+
+std::string text_of(const json& object, const char* key) {
+  const auto found = object.find(key);
+  if (found == object.end() || found->is_null()) return "-";
+  if (found->is_string())
+    return found->get<std::string>().empty() ? "-" : escape_controls(found->get<std::string>());
+  if (found->is_array()) {
+    std::string joined;
+    for (const json& entry : *found) joined += (joined.empty() ? "" : ",") + entry.get<std::string>();
+    return joined.empty() ? "-" : escape_controls(joined);
+  }
+  if (found->is_number_float()) return fmt::format("{:.1f}", found->get<double>());
+  return found->dump();
+}
+
+std::string rows_of(const json& list, const Row& head, const std::vector<const char*>& keys) {
+  std::vector<Row> rows{head};
+  for (const json& entry : list) {
+    Row row;
+    for (const char* key : keys) row.push_back(text_of(entry, key));
+    rows.push_back(std::move(row));
+  }
+  return table(rows);
+}
+
+json to_json(const ForwardStatus& forward) {
+  return {{"name", forward.name},   {"listen", forward.listen},
+          {"port", forward.port},   {"state", state_name(forward.state)},
+          {"error", forward.error}, {"streams", forward.streams}};
+}
+
+json to_json(const StreamStatus& stream) {
+  return {{"id", stream.id},
+          {"forward", stream.forward},
+          {"source", stream.source},
+          {"state", stream.state},
+          {"opened_at", stream.opened_at},
+          {"sent_bytes", stream.sent_bytes},
+          {"received_bytes", stream.received_bytes}};
+}
+
+}  // namespace
+
+std::string_view state_name(SessionState state) {
+  switch (state) {
+    case SessionState::Connecting:
+      return "connecting";
+    case SessionState::Up:
+      return "up";
+    case SessionState::Stalled:
+      return "stalled";
+    case SessionState::Down:
+      return "down";
+  }
+  return "down";
+}
+
+std::string_view state_name(ForwardState state) {
+  switch (state) {
+    case ForwardState::Listening:
+      return "listening";
+    case ForwardState::Closed:
+      return "closed";
+    case ForwardState::Failed:
+      return "failed";
+  }
+  return "failed";
+}
+
+json to_json(const std::vector<ForwardStatus>& forwards) {
+  json list = json::array();
+  for (const ForwardStatus& forward : forwards) list.push_back(to_json(forward));
+  return list;
+}
+
+json to_json(const AgentStatus& status) {
+  json lanes = json::array();
+  for (const LaneStatus& lane : status.lanes) {
+    lanes.push_back({{"id", lane.id},
+                     {"state", lane.state},
+                     {"rtt_ms", lane.rtt_ms},
+                     {"sent_bytes", lane.sent_bytes},
+                     {"received_bytes", lane.received_bytes}});
+  }
+  json streams{{"open", status.streams.open},
+               {"opened_total", status.streams.opened_total},
+               {"reset_total", status.streams.reset_total}};
+  if (status.stream_list) {
+    streams["list"] = json::array();
+    for (const StreamStatus& stream : *status.stream_list) streams["list"].push_back(to_json(stream));
+  }
+  return {{"session",
+           {{"state", state_name(status.session.state)},
+            {"id", status.session.id},
+            {"gateway", status.session.gateway},
+            {"since", status.session.since},
+            {"error", status.session.error}}},
+          {"lanes", std::move(lanes)},
+          {"forwards", to_json(status.forwards)},
+          {"streams", std::move(streams)},
+          {"backlog_bytes", status.backlog_bytes}};
+}
+
+std::string forwards_table(const json& forwards) {
+  if (forwards.empty()) return "no forwards; `culvert-agent forward add TARGET` makes one\n";
+  return rows_of(forwards, {"FORWARD", "PORT", "LISTEN", "STATE", "STREAMS", "ERROR"},
+                 {"name", "port", "listen", "state", "streams", "error"});
+}
+
+std::string status_table(const json& status) {
+  const json& session = status.at("session");
+  const json& streams = status.at("streams");
+  std::string text =
+      fmt::format("session  {}  since {}\n", text_of(session, "state"), text_of(session, "since"));
+  text += fmt::format("gateway  {}  id {}\n", text_of(session, "gateway"), text_of(session, "id"));
+  if (text_of(session, "error") != "-") text += fmt::format("error    {}\n", text_of(session, "error"));
+  text += fmt::format("streams  {} open, {} opened, {} reset\n", text_of(streams, "open"),
+                      text_of(streams, "opened_total"), text_of(streams, "reset_total"));
+  text += fmt::format("backlog  {} bytes\n\n", text_of(status, "backlog_bytes"));
+  text += forwards_table(status.at("forwards"));
+  if (!status.at("lanes").empty()) {
+    text += "\n" + rows_of(status.at("lanes"), {"LANE", "STATE", "RTT_MS", "SENT_BYTES", "RECEIVED_BYTES"},
+                           {"id", "state", "rtt_ms", "sent_bytes", "received_bytes"});
+  }
+  if (streams.contains("list") && !streams["list"].empty()) {
+    text +=
+        "\n" + rows_of(streams["list"],
+                       {"STREAM", "FORWARD", "SOURCE", "STATE", "OPENED_AT", "SENT_BYTES", "RECEIVED_BYTES"},
+                       {"id", "forward", "source", "state", "opened_at", "sent_bytes", "received_bytes"});
+  }
+  return text;
+}
+
+}  // namespace culvert

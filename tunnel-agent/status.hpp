@@ -1,0 +1,79 @@
+// What `culvert-agent status` shows. The data path fills it, this file gives it its form: keys are only ever
+// added.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace culvert {
+
+enum class SessionState { Connecting, Up, Stalled, Down };
+enum class ForwardState { Listening, Closed, Failed };
+
+struct SessionStatus {
+  SessionState state = SessionState::Connecting;
+  std::string id;       ///< 16 hexadecimal digits; empty without a session.
+  std::string gateway;  ///< Its URL.
+  std::string since;    ///< When `state` began, RFC 3339 in UTC.
+  std::string error;    ///< Why it is not up, in one sentence; empty when it is.
+};
+
+struct LaneStatus {
+  std::uint32_t id = 0;
+  std::string state;  ///< "up", "suspected", "closing".
+  double rtt_ms = 0;
+  std::uint64_t sent_bytes = 0;
+  std::uint64_t received_bytes = 0;
+};
+
+struct ForwardStatus {
+  std::string name;
+  std::vector<std::string> listen;  ///< Addresses; the wildcards for all.
+  std::uint16_t port = 0;           ///< 0 when its file cannot be read.
+  ForwardState state = ForwardState::Closed;
+  std::string error;
+  std::uint64_t streams = 0;  ///< Open now.
+};
+
+struct StreamTotals {
+  std::uint64_t open = 0;
+  std::uint64_t opened_total = 0;
+  std::uint64_t reset_total = 0;
+};
+
+struct StreamStatus {
+  std::uint32_t id = 0;
+  std::string forward;
+  std::string source;
+  std::string state;
+  std::string opened_at;
+  std::uint64_t sent_bytes = 0;
+  std::uint64_t received_bytes = 0;
+};
+
+struct AgentStatus {
+  SessionStatus session;
+  std::vector<LaneStatus> lanes;
+  std::vector<ForwardStatus> forwards;
+  StreamTotals streams;
+  std::optional<std::vector<StreamStatus>> stream_list;  ///< With --streams.
+  std::uint64_t backlog_bytes = 0;  ///< Read from sources, not yet accepted at the far side.
+};
+
+/// "connecting", "up", "stalled", "down".
+std::string_view state_name(SessionState state);
+/// "listening", "closed", "failed".
+std::string_view state_name(ForwardState state);
+
+/// One object: session, lanes, forwards, streams, backlog_bytes; the list of streams is streams.list.
+nlohmann::json to_json(const AgentStatus& status);
+nlohmann::json to_json(const std::vector<ForwardStatus>& forwards);
+
+/// Tables for people, from the object of to_json(), which is what came over the admin socket.
+std::string status_table(const nlohmann::json& status);
+std::string forwards_table(const nlohmann::json& forwards);
+
+}  // namespace culvert
