@@ -98,7 +98,9 @@ ByteCount automatic_session_memory() {
   return std::clamp(ByteCount{machine_memory().value / 8}, 64_MiB, 512_MiB);
 }
 
-Result<AgentConfig> load_config(const fs::path& file) {
+Result<AgentConfig> load_config(const fs::path& named) {
+  // /etc/culvert/agent.toml may be a link: relative paths begin where the file itself lies.
+  const fs::path file = behind_links(named);
   auto reader = ConfigReader::open(file);
   if (!reader) {
     if (reader.error().code() != Errc::NotFound) return std::move(reader).error();
@@ -107,11 +109,8 @@ Result<AgentConfig> load_config(const fs::path& file) {
                              file.string())};
   }
   AgentConfig config;
-  // /etc/culvert/agent.toml may be a link: the data directory is where the file itself lies.
-  std::error_code failure;
-  config.file = fs::weakly_canonical(file, failure);
-  if (failure) config.file = file;
-  config.data_dir = config.file.has_parent_path() ? config.file.parent_path() : fs::path{"."};
+  config.file = file;
+  config.data_dir = file.has_parent_path() ? file.parent_path() : fs::path{"."};
   reader->path("data_dir", config.data_dir);
   reader->text("gateway_url", config.gateway_url);
   if (auto url = cloud_api::GatewayUrl::parse(config.gateway_url); !url) {
