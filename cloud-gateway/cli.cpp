@@ -48,6 +48,7 @@ class CommandLine {
               const std::string& example, const std::vector<Positional>& positionals);
   void with_json(Leaf& leaf);
   CliCommand command_of(const Leaf& leaf) const;
+  std::string what_is_wrong(const CLI::ParseError& error) const;
   std::string help_path() const;
 
   CLI::App app_{
@@ -196,7 +197,7 @@ Result<CliParse> CommandLine::parse(int argc, const char* const* argv) {
   } catch (const CLI::CallForVersion& version) {
     return CliParse{std::nullopt, std::string{version.what()} + "\n"};
   } catch (const CLI::ParseError& error) {
-    return Error{Errc::UsageInvalid, std::string{error.what()} + "; see '" + help_path() + " --help'"};
+    return Error{Errc::UsageInvalid, what_is_wrong(error) + "; see '" + help_path() + " --help'"};
   }
   for (const Leaf& leaf : leaves_) {
     if (leaf.app->parsed()) return CliParse{command_of(leaf), {}};
@@ -214,6 +215,15 @@ CliCommand CommandLine::command_of(const Leaf& leaf) const {
     if (!value.empty()) command.arguments[key] = value;
   }
   return command;
+}
+
+/// CLI11 says that a subcommand is missing even where there was one that it did not know.
+std::string CommandLine::what_is_wrong(const CLI::ParseError& error) const {
+  const bool lacks_command = dynamic_cast<const CLI::RequiredError*>(&error) != nullptr &&
+                             std::string_view{error.what()}.find("ubcommand") != std::string_view::npos;
+  if (!lacks_command) return error.what();
+  const auto unknown = app_.remaining(/*recurse=*/true);
+  return unknown.empty() ? "a command is missing" : "there is no command '" + unknown.front() + "' here";
 }
 
 /// The commands as far as they were understood: the help that fits the mistake.

@@ -369,37 +369,6 @@ TEST_CASE("Api: two agents that alternate under one identity are audited as a cl
                       [](const AuditEntry& entry) { return entry.action == "site.cloned_identity"; }) == 1);
 }
 
-TEST_CASE("CloneWatch: restarts, reconnects and slow alternation are no clone", "[api][session]") {
-  CloneWatch watch;
-  const certs::SiteIdentity site{"acme", "tokyo"};
-  Instant now{};
-  for (int i = 0; i < 50; ++i) {
-    InstanceId fresh{};
-    fresh[0] = static_cast<std::byte>(i);
-    CHECK_FALSE(watch.observe(site, fresh, now));
-    CHECK_FALSE(watch.observe(site, fresh, now));
-    now += 1s;
-  }
-  InstanceId a{std::byte{0xa}};
-  InstanceId b{std::byte{0xb}};
-  for (int i = 0; i < 50; ++i) {
-    CHECK_FALSE(watch.observe(site, i % 2 == 0 ? a : b, now));
-    now += 2min;
-  }
-}
-
-TEST_CASE("FailureLimiter: addresses beyond its memory push out the oldest", "[api]") {
-  FailureLimiter limiter;
-  Instant now{};
-  for (std::size_t i = 0; i < FailureLimiter::kFailures; ++i) limiter.record_failure("first", now);
-  CHECK_FALSE(limiter.allows("first", now));
-  for (std::size_t i = 0; i < FailureLimiter::kAddresses; ++i) {
-    now += 1ms;
-    limiter.record_failure("address " + std::to_string(i), now);
-  }
-  CHECK(limiter.allows("first", now));
-}
-
 TEST_CASE("Api: only GET on a session's lanes is a lane request", "[api]") {
   CHECK(ApiRouter::is_lane_request("GET", "/tunnel/v1/sessions/00000000000004d2/lanes"));
   CHECK(ApiRouter::is_lane_request("GET", "/tunnel/v1/sessions/x/lanes?y"));

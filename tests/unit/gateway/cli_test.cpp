@@ -93,6 +93,12 @@ TEST_CASE("Cli: wrong usage names the help that fits", "[cli]") {
   }
 }
 
+TEST_CASE("Cli: a command nobody knows is repeated to its user", "[cli]") {
+  CHECK_THAT(parse({"dance"}).error().message(), Catch::Contains("'dance'"));
+  CHECK_THAT(parse({"org", "ad", "acme"}).error().message(), Catch::Contains("'ad'"));
+  CHECK_THAT(parse({"org"}).error().message(), !Catch::Contains("''"));
+}
+
 TEST_CASE("Cli: --help and --version are text for stdout", "[cli]") {
   CHECK_THAT(must(parse({"--help"})).text, Catch::Contains("Example:") && Catch::Contains("join-token"));
   CHECK_THAT(must(parse({"init", "--help"})).text,
