@@ -1,0 +1,112 @@
+#include "tunnel-agent/config.hpp"
+
+#include <sys/stat.h>
+
+#include <catch2/catch.hpp>
+#include <fstream>
+#include <regex>
+
+#include "tests/unit/cloud_api/support/test_gateway.hpp"
+#include "tests/unit/gateway/temp_dir.hpp"
+
+using namespace culvert;
+
+namespace {
+
+void write(const std::filesystem::path& file, const std::string& text) {
+  std::ofstream{file} << text;
+}
+
+const std::string kMinimal = "gateway_url = \"https://gw.example.net\"\ntrust.system_roots = true\n";
+
+}  // namespace
+
+TEST_CASE("AgentConfig: what join writes can be read, with every default in force", "[agent]") {
+  const TempDir dir;
+  write(dir / "agent.toml", new_config_text("https://gw.example.net:8443", /*pinned_roots=*/false));
+  const auto config = load_config(dir / "agent.toml");
+  if (!config) FAIL(config.error().to_string());
+  CHECK(config->gateway_url == "https://gw.example.net:8443");
+  CHECK(config->data_dir == dir.path());
+  CHECK(config->key_file == dir / "site.key");
+  CHECK(config->port_pool == PortPool{10000, 10010});
+  CHECK(config->session_memory >= 64_MiB);
+  CHECK(config->session_memory <= 512_MiB);
+  CHECK(config->process_memory >= config->session_memory);
+  CHECK(config->open_timeout == 30s);
+  CHECK(config->drain_timeout == 30s);
+  CHECK(std::holds_alternative<certs::SystemRoots>(config->trust));
+}
+
+TEST_CASE("AgentConfig: every key that is shown commented out is a key that is known", "[agent]") {
+  const TempDir dir;
+  std::string text = new_config_text("https://gw", false);
+  // All but the two alternatives of trust, of which only one may be given.
+  text = std::regex_replace(
+      text,
+      std::regex{"\n# ((?:data_dir|certificate|key|port_pool|session_memory|process_memory|"
+                 "open_timeout|drain_timeout|level|format|file|max_size_mib|max_files) = )"},
+      "\n$1");
+  CHECK(text.find("\n# level") == std::string::npos);
+  write(dir / "agent.toml", text);
+  const auto config = load_config(dir / "agent.toml");
+  if (!config) FAIL(config.error().to_string());
+  CHECK(config->log.file == dir / "agent.log");
+}
+
+TEST_CASE("AgentConfig: the roots that join stored are pinned", "[agent]") {
+  const TempDir dir;
+  const auto pki = test::TestPki::make();
+  write(dir / "trust.pem", pki.root.certificate().to_pem());
+  write(dir / "agent.toml", new_config_text("https://gw", /*pinned_roots=*/true));
+  const auto config = load_config(dir / "agent.toml");
+  if (!config) FAIL(config.error().to_string());
+  REQUIRE(std::holds_alternative<certs::PinnedRoots>(config->trust));
+  CHECK(std::get<certs::PinnedRoots>(config->trust).roots.at(0) == pki.root.certificate());
+}
+
+TEST_CASE("AgentConfig: a mistake is shown with file, line and what to do", "[agent]") {
+  const auto [text, part] = GENERATE(table<std::string, std::string>({
+      {"gateway_url = \"http://gw\"\ntrust.system_roots = true\n",
+       "agent.toml:1: gateway_url cannot be used"},
+      {"trust.system_roots = true\n", "gateway_url"},
+      {"gateway_url = \"https://gw\"\n", "exactly one of roots, root_fingerprint, thumbprint"},
+      {kMinimal + "trust.thumbprint = \"AA\"\n", "exactly one"},
+      {"gateway_url = \"https://gw\"\ntrust.thumbprint = \"AA\"\n", "agent.toml:2: trust.thumbprint"},
+      {kMinimal + "[forwards]\nport_pool = \"10010-10000\"\n", "agent.toml:4: forwards.port_pool"},
+      {kMinimal + "[limits]\nsesion_memory = 1\n", "did you mean 'session_memory'"},
+      {kMinimal + "[limits]\nsession_memory = \"1 MiB\"\n", "agent.toml:4"},
+      {kMinimal + "[limits]\nsession_memory = \"64 MiB\"\nprocess_memory = \"32 MiB\"\n", "raise it"},
+      {kMinimal + "[log]\nlevel = \"loud\"\n", "agent.toml:4"},
+  }));
+  const TempDir dir;
+  write(dir / "agent.toml", text);
+  const auto config = load_config(dir / "agent.toml");
+  REQUIRE_FALSE(config);
+  CAPTURE(config.error().to_string());
+  CHECK(config.error().code() == Errc::ConfigInvalid);
+  CHECK(config.error().message().find(part) != std::string::npos);
+}
+
+TEST_CASE("AgentConfig: without a file it says how to get one", "[agent]") {
+  const TempDir dir;
+  const auto config = load_config(dir / "agent.toml");
+  REQUIRE_FALSE(config);
+  CHECK(config.error().message().find("culvert-agent join") != std::string::npos);
+}
+
+TEST_CASE("AgentConfig: a key that others can read is refused with the command that mends it", "[agent]") {
+  const TempDir dir;
+  write(dir / "agent.toml", kMinimal);
+  write(dir / "site.pem", "certificate");
+  write(dir / "site.key", "key");
+  const auto config = load_config(dir / "agent.toml");
+  REQUIRE(config);
+  REQUIRE(::chmod((dir / "site.key").c_str(), 0644) == 0);
+  const auto exposed = load_identity(*config);
+  REQUIRE_FALSE(exposed);
+  CHECK(exposed.error().code() == Errc::FileUnsafe);
+  CHECK(exposed.error().message().find("chmod 600") != std::string::npos);
+  REQUIRE(::chmod((dir / "site.key").c_str(), 0600) == 0);
+  CHECK(load_identity(*config)->key_pem == "key");
+}
