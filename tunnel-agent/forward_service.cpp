@@ -16,15 +16,20 @@ using nlohmann::json;
 
 namespace {
 
-/// Runs `work` on the context's thread and waits for what it returns.
+constexpr std::chrono::seconds kPatience{10};  // A thread that is busy that long has stopped, or is stopping.
+
+/// Runs `work` on the context's thread and waits for its Result.
+/// @error ShuttingDown when that thread does not come to it.
 template <class Work>
-auto run_on(boost::asio::io_context& context, Work work) {
+auto run_on(boost::asio::io_context& context, Work work) -> decltype(work()) {
   using Value = decltype(work());
   auto task =
       std::make_shared<std::packaged_task<Value()>>(std::move(work));  // Owned here and by the context.
   auto result = task->get_future();
   boost::asio::post(context, [task] { (*task)(); });
-  return result.get();
+  if (result.wait_for(kPatience) == std::future_status::ready) return result.get();
+  return Error{Errc::ShuttingDown,
+               "the agent does not answer, it is probably stopping; try again when it runs"};
 }
 
 /// The forward that the arguments describe, and which of its settings they name.
@@ -98,8 +103,8 @@ ForwardStatus status_of_file(const ForwardFile& file) {
 
 }  // namespace
 
-std::vector<ForwardStatus> TableOnContext::status() {
-  return run_on(context_, [this] { return table_.status(); });
+Result<std::vector<ForwardStatus>> TableOnContext::status() {
+  return run_on(context_, [this] { return Result<std::vector<ForwardStatus>>{table_.status()}; });
 }
 
 Result<ChosenPort> TableOnContext::add(const Forward& asked) {
@@ -165,8 +170,8 @@ Result<json> ForwardService::add(const json& arguments) {
     if (!file.forward) return Error{file.forward.error()}.at("read the forward that is there already");
     auto answer = answer_existing(*file.forward, *wanted);
     // Written by hand while the agent ran: asked for by name, it is opened now.
-    if (answer && live_ != nullptr && !is_live(file.name)) {
-      if (auto opened = live_->add(*file.forward); !opened) return std::move(opened).error();
+    if (answer && live_ != nullptr) {
+      if (auto opened = open_where_missing(*file.forward); !opened) return std::move(opened).error();
     }
     return answer;
   }
@@ -182,14 +187,22 @@ Result<json> ForwardService::add(const json& arguments) {
   return json{{"name", forward.name}, {"port", forward.port}, {"added", true}, {"skipped", chosen->skipped}};
 }
 
-bool ForwardService::is_live(const std::string& name) {
-  const auto forwards = live_->status();
-  return std::any_of(forwards.begin(), forwards.end(),
-                     [&](const ForwardStatus& forward) { return forward.name == name; });
+Result<void> ForwardService::open_where_missing(const Forward& forward) {
+  auto forwards = live_->status();
+  if (!forwards) return std::move(forwards).error();
+  const bool live = std::any_of(forwards->begin(), forwards->end(),
+                                [&](const ForwardStatus& status) { return status.name == forward.name; });
+  if (live) return {};
+  auto opened = live_->add(forward);
+  return opened ? Result<void>{} : std::move(opened).error();
 }
 
 Result<json> ForwardService::list() {
-  if (live_ != nullptr) return json{{"forwards", to_json(live_->status())}};
+  if (live_ != nullptr) {
+    auto live = live_->status();
+    if (!live) return std::move(live).error();
+    return json{{"forwards", to_json(*live)}};
+  }
   auto files = load_forwards(directory_);
   if (!files) return std::move(files).error();
   std::vector<ForwardStatus> forwards;

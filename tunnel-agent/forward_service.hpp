@@ -15,19 +15,19 @@ namespace culvert {
 class LiveForwards {
  public:
   virtual ~LiveForwards() = default;
-  virtual std::vector<ForwardStatus> status() = 0;
+  virtual Result<std::vector<ForwardStatus>> status() = 0;
   /// As choose_port() and ForwardTable::add(). @return the port that is open now, and what was skipped.
   virtual Result<ChosenPort> add(const Forward& forward) = 0;
   virtual Result<void> remove(const std::string& name) = 0;
 };
 
-/// A ForwardTable reached from another thread: every call runs on the table's io_context and is waited for.
-/// Destroy the AdminSocket before that context stops running.
+/// A ForwardTable reached from another thread: every call runs on the table's io_context and is waited for,
+/// 10 s at most (ShuttingDown). Destroy the AdminSocket before the table.
 class TableOnContext final : public LiveForwards {
  public:
   TableOnContext(boost::asio::io_context& context, ForwardTable& table, PortPool pool)
       : context_(context), table_(table), pool_(pool) {}
-  std::vector<ForwardStatus> status() override;
+  Result<std::vector<ForwardStatus>> status() override;
   Result<ChosenPort> add(const Forward& forward) override;
   Result<void> remove(const std::string& name) override;
 
@@ -51,7 +51,7 @@ class ForwardService {
 
  private:
   Result<nlohmann::json> add(const nlohmann::json& arguments);
-  bool is_live(const std::string& name);
+  Result<void> open_where_missing(const Forward& forward);
   Result<nlohmann::json> list();
   Result<nlohmann::json> remove(const nlohmann::json& arguments);
   Result<ChosenPort> open_offline(const Forward& forward, const std::vector<ForwardFile>& files);

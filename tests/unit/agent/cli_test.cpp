@@ -78,7 +78,7 @@ class RunningAgent {
           AgentStatus status;
           status.session = {SessionState::Up, "00000000000004d2", "https://gw", "2026-11-21T10:00:00Z", ""};
           status.lanes = {{1, "up", 20.5, 10, 20}};
-          status.forwards = live_.status();
+          status.forwards = live_.status().value();
           status.streams = {1, 2, 3};
           status.backlog_bytes = 7;
           if (request.arguments.value("streams", false)) {
