@@ -1,0 +1,268 @@
+// The load of every comparison: the same source and sink, whatever carries the bytes between them.
+//
+//   bench-load sink --listen PORT                         takes connections; the first byte of each says what
+//   it is:
+//                                                         T counts and discards until the end, then answers
+//                                                         the count E sends everything back
+//   bench-load throughput --to PORT… --streams N --bytes B
+//   bench-load pingpong   --to PORT --seconds S           64 bytes there and back
+//   bench-load opens      --to PORT --seconds S --streams N
+//   bench-load idle       --to PORT --streams N           opens N, proves each, prints 'ready', waits for the
+//   end of stdin
+//
+// Results are one JSON object on stdout. A wrong count or a broken stream ends the program with exit code 1.
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <barrier>
+#include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "bench/sockets.hpp"
+
+namespace culvert::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr const char* kUsage =
+    "usage: bench-load sink --listen PORT\n"
+    "       bench-load throughput --to PORT... --streams N --bytes B\n"
+    "       bench-load pingpong --to PORT --seconds S\n"
+    "       bench-load opens --to PORT --seconds S --streams N\n"
+    "       bench-load idle --to PORT --streams N";
+
+struct Options {
+  std::string mode;
+  Endpoint listen;
+  std::vector<Endpoint> to;
+  std::uint64_t streams = 1;
+  std::uint64_t bytes = std::uint64_t{1} << 30;  ///< Of each stream.
+  std::uint64_t seconds = 3;
+
+  const Endpoint& target(std::size_t stream) const { return to[stream % to.size()]; }
+};
+
+std::uint64_t parse_number(std::string_view text) {
+  std::uint64_t n = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n);
+  if (error != std::errc{} || end != text.data() + text.size() || n == 0) {
+    fail(2, "not a number above 0: " + std::string{text});
+  }
+  return n;
+}
+
+Options parse_options(int argc, char** argv) {
+  Options options;
+  if (argc < 2) fail(2, kUsage);
+  options.mode = argv[1];
+  for (int i = 2; i + 1 < argc; i += 2) {
+    const std::string_view name = argv[i];
+    const std::string_view value = argv[i + 1];
+    if (name == "--listen") {
+      options.listen = parse_endpoint(value);
+    } else if (name == "--to") {
+      options.to.push_back(parse_endpoint(value));
+    } else if (name == "--streams") {
+      options.streams = parse_number(value);
+    } else if (name == "--bytes") {
+      options.bytes = parse_number(value);
+    } else if (name == "--seconds") {
+      options.seconds = parse_number(value);
+    } else {
+      fail(2, kUsage);
+    }
+  }
+  if (argc % 2 != 0 || (options.mode != "sink" && options.to.empty())) fail(2, kUsage);
+  return options;
+}
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// Source and sink stop the figure when a byte is lost, so a comparison never shows a fast wrong answer.
+[[noreturn]] void broken(const char* where) {
+  fail(1, std::string{where} + ": the stream broke: " + std::strerror(errno));
+}
+
+UniqueFd open_stream(const Endpoint& to, char kind) {
+  UniqueFd fd = connect_to(to);
+  if (!fd) broken("connect");
+  const std::byte first{static_cast<unsigned char>(kind)};
+  if (!send_all(fd.value(), {&first, 1})) broken("open");
+  return fd;
+}
+
+// ---- sink
+
+/// MSG_TRUNC lets the kernel drop the bytes without copying them.
+void count_until_end(int fd) {
+  std::uint64_t count = 0;
+  for (;;) {
+    const ssize_t n = ::recv(fd, nullptr, kBlock, MSG_TRUNC);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return;
+    if (n == 0) break;
+    count += static_cast<std::uint64_t>(n);
+  }
+  send_all(fd, std::as_bytes(std::span{&count, 1}));
+}
+
+void echo(int fd) {
+  std::array<std::byte, 4096> buffer;
+  for (;;) {
+    const ssize_t n = ::recv(fd, buffer.data(), buffer.size(), 0);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0 || !send_all(fd, ByteSpan{buffer}.first(static_cast<std::size_t>(n)))) return;
+  }
+}
+
+void serve(UniqueFd fd) {
+  std::byte kind{};
+  if (!receive_all(fd.value(), {&kind, 1})) return;
+  if (kind == std::byte{'T'}) {
+    count_until_end(fd.value());
+  } else {
+    echo(fd.value());
+  }
+}
+
+void run_sink(const Options& options) {
+  const UniqueFd listener = listen_on(options.listen);
+  std::printf("ready %u\n", port_of(listener.value()));
+  std::fflush(stdout);
+  for (;;) std::thread{serve, accept_one(listener.value())}.detach();
+}
+
+// ---- sources
+
+void run_throughput(const Options& options) {
+  const std::vector<std::byte> block(kBlock, std::byte{0x5a});
+  std::vector<double> seconds(options.streams);
+  std::barrier start{static_cast<std::ptrdiff_t>(options.streams) + 1};
+  std::vector<std::jthread> sources;
+  for (std::size_t i = 0; i < options.streams; ++i) {
+    sources.emplace_back([&, i] {
+      const UniqueFd fd = open_stream(options.target(i), 'T');
+      start.arrive_and_wait();
+      const auto began = Clock::now();
+      for (std::uint64_t left = options.bytes; left > 0;) {
+        const std::size_t n = std::min<std::uint64_t>(left, block.size());
+        if (!send_all(fd.value(), ByteSpan{block}.first(n))) broken("send");
+        left -= n;
+      }
+      ::shutdown(fd.value(), SHUT_WR);
+      std::uint64_t counted = 0;
+      if (!receive_all(fd.value(), std::as_writable_bytes(std::span{&counted, 1}))) broken("count");
+      if (counted != options.bytes) {
+        fail(1, "the sink counted " + std::to_string(counted) + " of " + std::to_string(options.bytes) +
+                    " bytes");
+      }
+      seconds[i] = seconds_since(began);
+    });
+  }
+  start.arrive_and_wait();
+  const auto began = Clock::now();
+  sources.clear();  // Joins.
+  const double all = seconds_since(began);
+  const double per_stream = static_cast<double>(options.bytes) / 1e9;
+  const auto [fastest, slowest] = std::minmax_element(seconds.begin(), seconds.end());
+  std::printf(
+      "{\"streams\": %zu, \"seconds\": %.4f, \"gb\": %.4f, \"gb_per_s\": %.4f, "
+      "\"slowest_stream_gb_per_s\": %.4f, \"fastest_stream_gb_per_s\": %.4f}\n",
+      seconds.size(), all, per_stream * static_cast<double>(seconds.size()),
+      per_stream * static_cast<double>(seconds.size()) / all, per_stream / *slowest, per_stream / *fastest);
+}
+
+void run_pingpong(const Options& options) {
+  const UniqueFd fd = open_stream(options.target(0), 'E');
+  std::array<std::byte, 64> ping{};
+  std::array<std::byte, 64> pong{};
+  std::vector<double> micros;
+  const auto end = Clock::now() + std::chrono::seconds{options.seconds};
+  while (Clock::now() < end) {
+    const auto began = Clock::now();
+    if (!send_all(fd.value(), ping) || !receive_all(fd.value(), pong)) broken("pingpong");
+    micros.push_back(seconds_since(began) * 1e6);
+  }
+  std::sort(micros.begin(), micros.end());
+  std::printf("{\"round_trips\": %zu, \"p50_us\": %.1f, \"p99_us\": %.1f}\n", micros.size(),
+              micros[micros.size() / 2], micros[micros.size() * 99 / 100]);
+}
+
+void run_opens(const Options& options) {
+  std::atomic<std::uint64_t> opened{0};
+  const auto end = Clock::now() + std::chrono::seconds{options.seconds};
+  const auto began = Clock::now();
+  {
+    std::vector<std::jthread> openers;
+    for (std::size_t i = 0; i < options.streams; ++i) {
+      openers.emplace_back([&, i] {
+        while (Clock::now() < end) {
+          const UniqueFd fd = open_stream(options.target(i), 'E');
+          std::byte one{1};
+          if (!send_all(fd.value(), {&one, 1}) || !receive_all(fd.value(), {&one, 1})) broken("open");
+          ++opened;
+        }
+      });
+    }
+  }
+  const double seconds = seconds_since(began);
+  std::printf("{\"opens\": %llu, \"opens_per_s\": %.1f}\n", static_cast<unsigned long long>(opened.load()),
+              static_cast<double>(opened.load()) / seconds);
+}
+
+void run_idle(const Options& options) {
+  std::vector<UniqueFd> streams;
+  std::byte one{1};
+  for (std::size_t i = 0; i < options.streams; ++i) {
+    streams.push_back(open_stream(options.target(i), 'E'));
+    const int fd = streams.back().value();
+    if (!send_all(fd, {&one, 1}) || !receive_all(fd, {&one, 1})) broken("idle");
+  }
+  std::printf("ready %zu\n", streams.size());
+  std::fflush(stdout);
+  while (std::getchar() != EOF) {
+  }
+}
+
+void raise_descriptor_limit() {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+}  // namespace
+}  // namespace culvert::bench
+
+int main(int argc, char** argv) {
+  using namespace culvert::bench;
+  std::signal(SIGPIPE, SIG_IGN);
+  raise_descriptor_limit();
+  const Options options = parse_options(argc, argv);
+  if (options.mode == "sink") {
+    run_sink(options);
+  } else if (options.mode == "throughput") {
+    run_throughput(options);
+  } else if (options.mode == "pingpong") {
+    run_pingpong(options);
+  } else if (options.mode == "opens") {
+    run_opens(options);
+  } else if (options.mode == "idle") {
+    run_idle(options);
+  } else {
+    fail(2, kUsage);
+  }
+}
