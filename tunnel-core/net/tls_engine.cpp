@@ -72,7 +72,7 @@ HandshakeOutcome TlsEngine::handshake() {
       read_error_ = std::move(agreed).error();
       return HandshakeOutcome::Failed;
     }
-    if (selected_alpn() == kTunnelAlpn) transport_.set_read_ahead(kLaneReadAhead);
+    if (selected_alpn() == kTunnelAlpn) use_bulk_buffers();
   }
   switch (transport_.flush()) {
     case FlushOutcome::Done:
@@ -217,6 +217,11 @@ std::string_view TlsEngine::selected_alpn() const {
 
 X509* TlsEngine::peer_certificate() const {
   return peer_certificate_.get();
+}
+
+void TlsEngine::use_bulk_buffers() {
+  transport_.set_read_ahead(kLaneReadAhead);
+  SSL_clear_mode(ssl_.get(), SSL_MODE_RELEASE_BUFFERS);
 }
 
 void TlsEngine::release_idle_memory() {
