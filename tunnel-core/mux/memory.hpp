@@ -26,6 +26,7 @@ class ProcessMemory {
   void release(std::uint64_t n) { used_.fetch_sub(n, std::memory_order_relaxed); }
   std::uint64_t left() const { return ceiling_ - used_.load(std::memory_order_relaxed); }
   std::uint64_t used() const { return used_.load(std::memory_order_relaxed); }
+  std::uint64_t ceiling() const { return ceiling_; }
 
  private:
   const std::uint64_t ceiling_;
@@ -56,6 +57,15 @@ class SessionMemory {
   /// its session has left, and the session three times what the process has left.
   std::uint64_t room_to_grow(std::uint64_t held) const {
     return std::min(quarter_room(ceiling_ - used_, held), quarter_room(process_.left(), used_));
+  }
+
+  /// What streams may have before their first byte came: half of the memory stays for the minimum of others
+  /// and for those that move bytes, or a thousand idle streams would keep the next from opening.
+  std::uint64_t room_to_start() const {
+    const std::uint64_t of_session = ceiling_ / 2 - std::min(ceiling_ / 2, used_);
+    const std::uint64_t of_process =
+        process_.ceiling() / 2 - std::min(process_.ceiling() / 2, process_.used());
+    return std::min(of_session, of_process);
   }
 
   std::uint64_t used() const { return used_; }

@@ -77,7 +77,10 @@ void ReceiveHalf::update_credit(Instant now, Duration round_trip) {
   const std::uint64_t wanted = window_ - kMinimumWindow;
   std::uint64_t may_have = wanted;
   if (wanted > had) {
-    const std::uint64_t by_memory = affordable(credit_.memory.room_to_grow(cost(had)));
+    const SessionMemory& memory = credit_.memory;
+    std::uint64_t room = memory.room_to_grow(cost(had));
+    if (accepted == 0) room = std::min(room, memory.room_to_start());
+    const std::uint64_t by_memory = affordable(room);
     const std::uint64_t by_peer = credit_.peer_replay - std::min(credit_.peer_replay, credit_.granted_extra);
     may_have = had + std::min({wanted - had, by_memory, by_peer});
   }

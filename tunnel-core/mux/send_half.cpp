@@ -119,7 +119,7 @@ std::size_t SendHalf::next_size() const {
 SendPiece SendHalf::next_frame() {
   if (!again_.empty()) return resend_frame();
   if (fin_is_due()) {
-    fin_sent_ = true;
+    fin_sent_ = fin_ever_sent_ = true;
     return {sent_, {}, true, nullptr};
   }
   TUNNEL_ASSERT(sent_ < read_ && sent_ < limit());
@@ -131,7 +131,7 @@ SendPiece SendHalf::next_frame() {
   if (sent_ == segment.offset) piece.headroom = data - kFrameHeaderSize;
   sent_ = end;
   if (end == segment.end()) ++unsent_;
-  if (final_ && sent_ == *final_) piece.fin = fin_sent_ = true;
+  if (final_ && sent_ == *final_) piece.fin = fin_sent_ = fin_ever_sent_ = true;
   return piece;
 }
 
@@ -144,7 +144,7 @@ SendPiece SendHalf::resend_frame() {
                   {segment.data, static_cast<std::size_t>(end - segment.offset)},
                   false,
                   segment.data - kFrameHeaderSize};
-  if (final_ && end == *final_) piece.fin = fin_sent_ = true;
+  if (final_ && end == *final_) piece.fin = fin_sent_ = fin_ever_sent_ = true;
   skip_settled_resends();
   return piece;
 }
@@ -201,7 +201,7 @@ Result<void> SendHalf::handle_ack(std::uint64_t accepted, std::uint64_t granted,
                  "ACK of " + std::to_string(accepted) + ", sent were " + std::to_string(sent_)};
   }
   if (granted >= kMaxOffset) return Error{Errc::FlowControlViolation, "granted is beyond 2^62"};
-  if (fin && (!final_ || accepted != *final_)) {
+  if (fin && (!fin_ever_sent_ || accepted != *final_)) {
     return Error{Errc::CounterContradiction, "ACK with FIN before the final offset"};
   }
   granted_ = std::max(granted_, granted);

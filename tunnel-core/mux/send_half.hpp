@@ -111,7 +111,8 @@ class SendHalf {
   std::uint64_t granted_ = kMinimumWindow;
   std::uint64_t returned_ = 0;
   std::optional<std::uint64_t> final_;
-  bool fin_sent_ = false;
+  bool fin_sent_ = false;       ///< And the lane it went over is not lost.
+  bool fin_ever_sent_ = false;  ///< The peer may know of it.
   bool fin_receipted_ = false;
   bool fin_acknowledged_ = false;
 };

@@ -1,0 +1,161 @@
+// Credit and memory: granted only for what is reserved, returned when idle, refused where the slabs end.
+#include <catch2/catch.hpp>
+
+#include "tests/unit/mux/raw_peer.hpp"
+#include "tunnel-core/wire/frame.hpp"
+
+namespace culvert {
+namespace {
+
+std::uint64_t last_granted(const std::vector<SentFrame>& acks) {
+  return acks.empty() ? 0 : decode_granted(acks.back().payload);
+}
+
+}  // namespace
+
+TEST_CASE("ACK: goes out within 10 ms of the first byte accepted", "[mux]") {
+  RawPeer peer{{.role = Role::Gateway}};
+  peer.attach();
+  peer.accept(2);
+  peer.take();
+  peer.send_data(2, 0, 100);
+  peer.read(StreamId{2});
+  peer.pass(9ms);
+  CHECK(peer.take(FrameType::Ack).empty());
+  peer.pass(1ms);
+  const auto acks = peer.take(FrameType::Ack);
+  REQUIRE(acks.size() == 1);
+  CHECK(acks[0].header.offset == 100);
+}
+
+TEST_CASE("Credit: is backed by reservations, and the sum stays within the peer's replay memory", "[mux]") {
+  RawPeer peer{{.role = Role::Gateway}};
+  peer.attach(1, 1, 300_KiB);
+  std::uint64_t extra = 0;
+  for (std::uint32_t id = 2; id < 20; id += 2) {
+    peer.accept(id);
+    extra += last_granted(peer.take(FrameType::Ack)) - kMinimumWindow;
+    CHECK(peer.session.stats().memory_bytes >= extra + id / 2 * 2 * kMinimumWindow);
+  }
+  CHECK(extra <= 300 << 10);
+  CHECK(extra >= 290 << 10);
+}
+
+TEST_CASE("Credit: one stream never takes more than three quarters of what its session has", "[mux]") {
+  RawPeer peer{{.role = Role::Gateway, .memory = 4_MiB}};
+  peer.attach(1, 1, 1_GiB);
+  peer.accept(2);
+  std::uint64_t offset = 0;
+  for (int i = 0; i < 2000; ++i) {
+    peer.send_data(2, offset, 4096);
+    offset += peer.read(StreamId{2});
+    peer.take();
+    CHECK(peer.session.stats().memory_bytes <= (3 << 20) + (64 << 10));
+  }
+  CHECK(peer.session.stats().memory_bytes >= 2 << 20);
+  CHECK(peer.ended_with() == Errc{});
+}
+
+TEST_CASE("Credit: the minimum moves on where no memory is left", "[mux]") {
+  RawPeer peer{{.role = Role::Gateway}, 4096, ByteCount{2 * kMinimumWindow}};
+  peer.attach();
+  peer.accept(2);
+  std::uint64_t granted = last_granted(peer.take(FrameType::Ack));
+  std::uint64_t offset = 0;
+  for (int i = 0; i < 100; ++i) {
+    REQUIRE(granted == offset + kMinimumWindow);
+    peer.send_data(2, offset, kMinimumWindow);
+    offset += peer.read(StreamId{2});
+    peer.pass(10ms);
+    granted = last_granted(peer.take(FrameType::Ack));
+  }
+  CHECK(peer.ended_with() == Errc{});
+}
+
+TEST_CASE("Credit: a sender idle for 1 s returns all above the minimum, and an ACK does not bring it back",
+          "[mux]") {
+  RawPeer peer{{.role = Role::Gateway}};
+  peer.attach();
+  peer.accept(2);
+  peer.send_ack(2, 0, 1'000'000);
+  peer.take();
+  peer.pass(2s);
+  const auto returns = peer.take(FrameType::Return);
+  REQUIRE(returns.size() == 1);
+  CHECK(returns[0].header.offset == 1'000'000 - kMinimumWindow);
+  CHECK(peer.write(StreamId{2}, 100'000) == kMinimumWindow);
+}
+
+TEST_CASE("Credit: what the peer returns is released, and an idle stream is not granted it again", "[mux]") {
+  RawPeer peer{{.role = Role::Gateway}};
+  peer.attach(1);
+  peer.accept(2);
+  const std::uint64_t granted = last_granted(peer.take(FrameType::Ack));
+  CHECK(granted > kMinimumWindow);
+  peer.send({FrameType::Return, 0, 0, StreamId{2}, granted - kMinimumWindow});
+  CHECK(peer.session.stats().memory_bytes == 2 * kMinimumWindow);
+  peer.session.handle_lane_lost(LaneId{1}, peer.now);  // Its ACK goes out again.
+  peer.attach(2);
+  CHECK(last_granted(peer.take(FrameType::Ack, 2)) == granted);
+  CHECK(peer.session.stats().memory_bytes == 2 * kMinimumWindow);
+}
+
+TEST_CASE("Memory: a thousand idle streams own no slab, and no more than their minimum", "[mux]") {
+  RawPeer peer{{.role = Role::Gateway}};
+  peer.attach();
+  for (std::uint32_t id = 2; id <= 2000; id += 2) {
+    peer.accept(id);
+    peer.send_ack(id, 0, 100'000);
+    peer.send_data(id, 0, 10);
+    peer.read(StreamId{id});
+    REQUIRE(peer.write(StreamId{id}, 10) == 10);
+  }
+  peer.take();
+  for (std::uint32_t id = 2; id <= 2000; id += 2) peer.send_ack(id, 10, 100'000);
+  peer.pass(3s);
+  for (const SentFrame& frame : peer.take(FrameType::Return)) {
+    CHECK(frame.header.offset == 100'000 - 10 - kMinimumWindow);
+  }
+  CHECK(peer.slabs.in_use() == 0);
+}
+
+TEST_CASE("Memory: a stream that found no slab is told as soon as there is one", "[mux]") {
+  RawPeer peer{{}, 8};
+  peer.attach();
+  const StreamId id = peer.open();
+  std::vector<SlabRef> others;
+  while (SlabRef slab = peer.slabs.allocate()) others.push_back(slab);
+  CHECK(peer.write(id, 10) == 0);
+  peer.pass(50ms);
+  CHECK(peer.write(id, 10) == 0);
+  others.clear();
+  peer.pass(10ms);
+  CHECK(peer.has_event(id, kWritable));
+  CHECK(peer.write(id, 10) == 10);
+}
+
+TEST_CASE("Memory: slabs may run out at any step: the stream waits or the session ends, nothing leaks",
+          "[mux]") {
+  for (std::size_t slabs = 1; slabs <= 40; ++slabs) {
+    INFO(slabs << " slabs");
+    RawPeer peer{{.role = Role::Gateway}, slabs};
+    peer.attach();
+    peer.accept(2);
+    peer.send_ack(2, 0, 1 << 20);
+    peer.write(StreamId{2}, 300'000);
+    const auto granted = last_granted(peer.take(FrameType::Ack));
+    std::uint64_t offset = 0;
+    while (peer.slabs.in_use() < slabs && offset + 9000 < granted) {
+      peer.send_data(2, offset + 1, 8999);
+      offset += 9000;
+      if (peer.ended_with() != Errc{}) break;
+    }
+    const Errc ended = peer.ended_with();
+    CHECK((ended == Errc{} || ended == Errc::InternalError));
+    peer.session.end(Errc::SessionClosed, "", peer.now);
+    CHECK(peer.slabs.in_use() == 0);
+    CHECK(peer.process.used() == 0);
+  }
+}
+
+}  // namespace culvert

@@ -1,0 +1,215 @@
+// Streams as their owners see them: opening, limits, resets, drain, the end.
+#include <catch2/catch.hpp>
+
+#include "tests/unit/mux/raw_peer.hpp"
+
+namespace culvert {
+
+TEST_CASE("Stream: before OPENED no more than the minimum is sent, DATA of the acceptor implies OPENED",
+          "[mux]") {
+  RawPeer peer;
+  peer.attach();
+  const auto id = peer.session.open_stream({"target", "192.0.2.7:1", 7}, nullptr, peer.now);
+  REQUIRE(id);
+  CHECK(peer.write(*id, 100'000) == kMinimumWindow);
+  peer.take();
+  peer.send_data(id->value, 0, 1);
+  const auto events = peer.stream_events();
+  REQUIRE(events.size() >= 2);
+  CHECK(events[0].signal == kOpened);
+}
+
+TEST_CASE("Stream: one that was refused room is told when there is some", "[mux]") {
+  RawPeer peer;
+  peer.attach();
+  const StreamId id = peer.open(kMinimumWindow);
+  CHECK(peer.write(id, 100'000) == kMinimumWindow);
+  peer.take();
+  peer.stream_events();
+  peer.send_ack(id.value, 100, kMinimumWindow);
+  CHECK(peer.write(id, 1) == 0);
+  peer.send_ack(id.value, 100, kMinimumWindow + 100);
+  CHECK(peer.has_event(id, kWritable));
+  CHECK(peer.write(id, 100'000) == 100);
+}
+
+TEST_CASE("Stream: without an answer it is reset after the open time-out", "[mux]") {
+  RawPeer peer;
+  peer.attach();
+  const auto id = peer.session.open_stream({"target", "", 4}, nullptr, peer.now);
+  peer.take();
+  peer.pass(30s - 1ms);
+  CHECK(peer.stream_events().empty());
+  peer.take();
+  peer.pass(1ms);
+  const auto events = peer.stream_events();
+  REQUIRE(events.size() == 1);
+  CHECK(events[0].reason == Errc::OpenTimedOut);
+  CHECK(peer.take(FrameType::Reset).size() == 1);
+  CHECK(events[0].stream == *id);
+}
+
+TEST_CASE("Stream: ids stay consecutive when one is reset before its OPEN went out", "[mux]") {
+  RawPeer peer;
+  const auto first = peer.session.open_stream({"target", "", 4}, nullptr, peer.now);
+  const auto second = peer.session.open_stream({"target", "", 4}, nullptr, peer.now);
+  peer.session.reset_stream(*first, Errc::StreamCancelled, "", peer.now);
+  peer.attach();
+  std::vector<std::string> sent;
+  for (const SentFrame& frame : peer.take()) sent.push_back(dump(frame.header).substr(0, 14));
+  CHECK(sent == std::vector<std::string>{"OPEN stream=2 ", "RESET stream=2", "OPEN stream=4 "});
+  CHECK(second->value == 4);
+}
+
+TEST_CASE("Stream: reset after delivery waits until the bytes read before are accepted", "[mux]") {
+  RawPeer peer;
+  peer.attach();
+  const StreamId id = peer.open();
+  peer.write(id, 1000);
+  peer.session.reset_stream_after_delivery(id, Errc::StreamCancelled, "", peer.now);
+  CHECK(peer.take(FrameType::Data).size() == 1);
+  peer.send_ack(id.value, 999, 1 << 20);
+  CHECK(peer.take(FrameType::Reset).empty());
+  peer.send_ack(id.value, 1000, 1 << 20);
+  CHECK(peer.take(FrameType::Reset).size() == 1);
+}
+
+TEST_CASE("Stream: reset after delivery waits 2 s at the most, and accepts nothing meanwhile", "[mux]") {
+  RawPeer peer;
+  peer.attach();
+  const StreamId id = peer.open();
+  peer.write(id, 1000);
+  peer.send_data(id.value, 0, 5000);
+  peer.session.reset_stream_after_delivery(id, Errc::StreamCancelled, "", peer.now);
+  peer.pass(2s - 1ms);
+  for (const SentFrame& frame : peer.take()) {
+    CHECK(frame.header.type != FrameType::Reset);
+    if (frame.header.type == FrameType::Ack) CHECK(frame.header.offset == 0);
+  }
+  peer.pass(1ms);
+  CHECK(peer.take(FrameType::Reset).size() == 1);
+}
+
+TEST_CASE("Stream: the limit of streams refuses ours with an error and the peer's with RESET", "[mux]") {
+  RawPeer peer{{.streams = 2}};
+  peer.attach();
+  const StreamId first = peer.open();
+  peer.send_open(1);
+  const auto refused = peer.session.open_stream({"target", "", 4}, nullptr, peer.now);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code() == Errc::StreamLimitReached);
+  peer.send_open(3);
+  const auto resets = peer.take(FrameType::Reset);
+  REQUIRE(resets.size() == 1);
+  CHECK(resets[0].header.offset == static_cast<std::uint64_t>(Errc::StreamLimitReached));
+  peer.session.reset_stream(first, Errc::StreamCancelled, "", peer.now);
+  CHECK(peer.session.open_stream({"target", "", 4}, nullptr, peer.now));
+}
+
+TEST_CASE("Stream: what cannot be reserved is refused, ours and the peer's", "[mux]") {
+  RawPeer peer{{.memory = 1_MiB}, 4096, ByteCount{3 * 2 * kMinimumWindow}};
+  peer.attach();
+  for (const std::uint32_t id : {1U, 3U, 5U, 7U}) peer.send_open(id);
+  const auto resets = peer.take(FrameType::Reset);
+  REQUIRE(resets.size() == 1);
+  CHECK(resets[0].header.stream == StreamId{7});
+  CHECK(resets[0].header.offset == static_cast<std::uint64_t>(Errc::MemoryLimitReached));
+  const auto refused = peer.session.open_stream({"target", "", 4}, nullptr, peer.now);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code() == Errc::MemoryLimitReached);
+}
+
+TEST_CASE("Stream: a RESET that comes before the owner was asked is not told", "[mux]") {
+  RawPeer peer{{.role = Role::Gateway}};
+  peer.attach();
+  peer.send_open(2);
+  peer.send({FrameType::Reset, 0, 0, StreamId{2}, 64});
+  CHECK(peer.stream_events().empty());
+  CHECK(peer.session.open_info(StreamId{2}) == nullptr);
+}
+
+TEST_CASE("Stream: finished when both ends are acknowledged, forgotten when that is receipted", "[mux]") {
+  RawPeer peer;
+  peer.attach();
+  const StreamId id = peer.open();
+  peer.write(id, 10);
+  peer.session.finish_stream(id, peer.now);
+  peer.send_data(id.value, 0, 10, true);
+  CHECK_FALSE(peer.session.at_end(id));
+  peer.read(id, 9);
+  CHECK_FALSE(peer.session.at_end(id));
+  peer.read(id);
+  REQUIRE(peer.session.at_end(id));
+  peer.session.handle_fin_delivered(id, peer.now);
+  const auto sent = peer.take();
+  CHECK_FALSE(peer.has_event(id, kFinished));
+  peer.send_ack(id.value, 10, 1 << 20, kFlagFin);
+  CHECK(peer.has_event(id, kFinished));
+  CHECK(peer.process.used() == 0);
+  CHECK(peer.session.open_info(id) != nullptr);
+  // OPEN, then what was sent above.
+  peer.send_receipt(1 + sent.size());
+  CHECK(peer.session.open_info(id) == nullptr);
+}
+
+TEST_CASE("Drain: takes and opens no more streams, what is open goes on", "[mux]") {
+  RawPeer peer;
+  peer.attach();
+  const StreamId id = peer.open();
+  peer.session.drain(30s, peer.now);
+  const auto drain = peer.take(FrameType::Drain);
+  REQUIRE(drain.size() == 1);
+  CHECK(drain[0].header.offset == 30'000);
+  peer.send_open(1);
+  const auto resets = peer.take(FrameType::Reset);
+  REQUIRE(resets.size() == 1);
+  CHECK(resets[0].header.offset == static_cast<std::uint64_t>(Errc::Draining));
+  const auto refused = peer.session.open_stream({"target", "", 4}, nullptr, peer.now);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code() == Errc::Draining);
+  CHECK(peer.write(id, 10) == 10);
+  CHECK(peer.take(FrameType::Data).size() == 1);
+}
+
+TEST_CASE("End: SESSION_END goes out on every lane and nothing behind it", "[mux]") {
+  RawPeer peer;
+  peer.attach(1);
+  peer.attach(2);
+  const StreamId id = peer.open();
+  peer.write(id, 10);
+  peer.session.end(Errc::ShuttingDown, "maintenance", peer.now);
+  for (const std::uint32_t lane : {1U, 2U}) {
+    const auto sent = peer.take(lane);
+    REQUIRE(sent.size() == 1);
+    CHECK(sent[0].header.type == FrameType::SessionEnd);
+    CHECK(as_text(sent[0].payload) == "maintenance");
+  }
+  CHECK(peer.has_event(id, kReset));
+  CHECK(peer.process.used() == 0);
+  CHECK(peer.slabs.in_use() == 0);
+  CHECK_FALSE(peer.session.open_stream({"target", "", 4}, nullptr, peer.now));
+}
+
+TEST_CASE("Owners may call for streams that are gone: nothing happens", "[mux]") {
+  RawPeer peer;
+  peer.attach();
+  const StreamId id = peer.open();
+  peer.session.reset_stream(id, Errc::StreamCancelled, "", peer.now);
+  for (const StreamId any : {id, StreamId{998}}) {
+    MutableByteSpan in[1];
+    ByteSpan out[1];
+    CHECK(peer.session.prepare_read(any, in) == 0);
+    CHECK(peer.session.readable(any, out) == 0);
+    peer.session.commit_read(any, 5, peer.now);
+    peer.session.consume(any, 5, peer.now);
+    peer.session.finish_stream(any, peer.now);
+    peer.session.handle_fin_delivered(any, peer.now);
+    peer.session.accept_stream(any, nullptr, peer.now);
+    peer.session.reset_stream(any, Errc::StreamCancelled, "", peer.now);
+    peer.session.reset_stream_after_delivery(any, Errc::StreamCancelled, "", peer.now);
+    CHECK_FALSE(peer.session.at_end(any));
+  }
+  CHECK(peer.take(FrameType::Reset).size() == 1);
+}
+
+}  // namespace culvert
