@@ -9,7 +9,8 @@ CASE = re.compile(r'(?:TEST_CASE|SCENARIO)\(\s*"((?:[^"\\]|\\.)*)"')
 
 
 def main() -> int:
-    cases = {name for file in (ROOT / "tests").rglob("*.cpp") for name in CASE.findall(file.read_text(encoding="utf-8"))}
+    sources = (ROOT / "tests").rglob("*.cpp")
+    cases = {name for file in sources for name in CASE.findall(file.read_text(encoding="utf-8"))}
     mistakes, named = [], 0
     for part in re.split(r"^## ", (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8"), flags=re.MULTILINE):
         if not re.match(r"G\d", part):
