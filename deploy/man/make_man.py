@@ -41,16 +41,23 @@ def preformatted(text: str) -> str:
 
 def main(program: str, version: str, what: str, include: str) -> int:
     name = Path(program).name
-    sections = ["[COMMANDS]"]
+    described, _, example = help_of([program]).partition("\nExample:")
+    sections = ["[EXAMPLES]", preformatted(example.strip("\n"))] if example else []
+    sections.append("[COMMANDS]")
     for path, text in walk(program, []):
         sections += [f".SS {name} {' '.join(path)}", preformatted(text)]
-    with tempfile.NamedTemporaryFile("w", suffix=".h2m", encoding="utf-8") as extra:
-        extra.write(Path(include).read_text(encoding="utf-8") + "\n" + "\n".join(sections) + "\n")
-        extra.flush()
+    with tempfile.TemporaryDirectory() as folder:
+        extra = Path(folder, "include.h2m")
+        text = "\n".join([Path(include).read_text(encoding="utf-8"), *sections, ""])
+        extra.write_text(text, encoding="utf-8")
+        # help2man runs a program: this one says the help without its examples, which it would run together.
+        speaker = Path(folder, name)
+        speaker.write_text(f"#!/bin/sh\ncat <<'THE_END'\n{described}\nTHE_END\n", encoding="utf-8")
+        speaker.chmod(0o755)
         page = subprocess.run(
             ["help2man", "--no-info", "--no-discard-stderr", "--section=1", f"--name={what}",
              f"--version-string={version}", f"--source=culvert {version}", "--manual=Culvert",
-             f"--include={extra.name}", program],
+             f"--include={extra}", str(speaker)],
             check=True, capture_output=True, text=True, timeout=60,
             env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}).stdout
     sys.stdout.write(page)
