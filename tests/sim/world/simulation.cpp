@@ -10,10 +10,10 @@ namespace {
 constexpr Duration kPatience =
     20min;  ///< After calm has returned; slow lines and slow readers need some of it.
 
-SessionConfig config_of(Role role, Random& random) {
+SessionConfig config_of(Role role, const Scale& scale, Random& random) {
   SessionConfig config;
   config.role = role;
-  config.memory = ByteCount{random.between(1, 8) << 20};
+  config.memory = ByteCount{random.between(1, scale.most_memory_mib) << 20};
   config.open_timeout = 2min;
   config.resume_deadline = 1h;
   config.read_ahead = random.between(1, 16) * kMaxPayload;
@@ -25,19 +25,22 @@ ByteCount process_ceiling(Random& random) {
   return ByteCount{(random.chance(70) ? 64 : random.between(1, 8)) << 20};
 }
 
-constexpr std::size_t kSlabs = 4096;
+/// What a session may reserve, and room for what no reservation covers: frames in hand, edges of windows.
+std::size_t slabs_of(const Scale& scale) {
+  return (scale.most_memory_mib << 20) / kSlabSize + 4 * scale.most_streams + 64;
+}
 
 }  // namespace
 
-Simulation::Simulation(Random random)
+Simulation::Simulation(Random random, Scale scale)
     : random_(random),
-      agent_(config_of(Role::Agent, random_), kSlabs, process_ceiling(random_), now_),
-      gateway_(config_of(Role::Gateway, random_), kSlabs, process_ceiling(random_), now_),
+      agent_(config_of(Role::Agent, scale, random_), slabs_of(scale), process_ceiling(random_), now_),
+      gateway_(config_of(Role::Gateway, scale, random_), slabs_of(scale), process_ceiling(random_), now_),
       calm_from_(now_ + random_.span(20s)),
       next_mischief_(now_ + random_.span(1s)),
       next_dial_(now_ + random_.span(100ms)),
       next_open_(now_) {
-  const std::uint64_t most_bytes = random_.chance(20) ? 3'000'000 : 300'000;
+  const std::uint64_t most_bytes = random_.chance(20) ? 10 * scale.most_bytes : scale.most_bytes;
   for (Endpoint* end : {&agent_, &gateway_}) {
     end->records = &records_;
     end->most_bytes = most_bytes;
@@ -46,7 +49,8 @@ Simulation::Simulation(Random random)
   latency_ = Duration{static_cast<Duration::rep>(random_.spread(200'000'000))};
   rate_ = 100e3 * static_cast<double>(std::uint64_t{1} << random_.below(12));
   cut_anywhere_ = random_.chance(50);
-  streams_to_open_ = most_bytes > 1'000'000 ? random_.between(1, 3) : random_.spread(40);
+  streams_to_open_ =
+      most_bytes > scale.most_bytes ? random_.between(1, 3) : random_.spread(scale.most_streams);
   if (random_.chance(20)) calm_from_ = now_;
 }
 

@@ -9,9 +9,17 @@
 
 namespace culvert::sim {
 
+/// How much happens in one world.
+struct Scale {
+  std::uint64_t most_bytes =
+      300'000;  ///< Of a stream and direction; in a fifth of the worlds ten times that.
+  std::size_t most_streams = 40;
+  std::uint64_t most_memory_mib = 8;  ///< Of a session.
+};
+
 class Simulation {
  public:
-  explicit Simulation(Random random);
+  explicit Simulation(Random random, Scale scale = {});
 
   /// Runs until all streams are over and forgotten. @return the broken promise, if one was.
   std::optional<std::string> run();

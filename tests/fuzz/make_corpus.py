@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""Writes the seed inputs of the fuzz targets: DIR/fuzz_NAME/*. The same bytes every time.
+
+Example: make_corpus.py build/corpus
+"""
+
+import pathlib
+import random
+import struct
+import sys
+
+
+def frame(kind, flags, stream, offset, payload=b""):
+    return struct.pack(">BBHIQ", kind, flags, len(payload), stream, offset) + payload
+
+
+def tlv(kind, value):
+    return struct.pack(">HH", kind, len(value)) + value
+
+
+def frames():
+    opening = tlv(1, b"dr-db") + tlv(2, b"192.0.2.7:51234") + tlv(3, b"\x08")
+    yield frame(2, 0, 2, 0, opening)
+    yield frame(1, 0, 2, 0, b"some bytes")
+    yield frame(1, 1, 2, 10)
+    yield frame(3, 0, 1, 0)
+    yield frame(4, 0, 2, 67, b"refused")
+    yield frame(5, 3, 2, 10, struct.pack(">Q", 8192))
+    yield frame(6, 0, 2, 100)
+    yield frame(7, 0, 0, 3) + frame(8, 0, 0, 1) + frame(9, 0, 0, 1)
+    yield frame(10, 0, 0, 30000) + frame(11, 0, 0, 1, b"bye") + frame(12, 0, 0, 0)
+    yield opening
+    yield struct.pack(">BIIQ", 1, 1, 1, 1 << 26) + bytes(32) + tlv(16, b"x")
+
+
+def splitter_seeds():
+    whole = list(frames())
+    yield from whole
+    yield b"\x03" + bytes.fromhex("000500140030") + b"".join(whole[:9])
+    yield b"\x00" + frame(1, 0, 2, 0, bytes(16368))
+
+
+def peer_seeds():
+    def say(kind, flags, stream, offset, shift, length, payload=b""):
+        size = struct.pack(">H", length) if kind == 1 else bytes([length])
+        return bytes([0, stream, kind - 1, flags]) + struct.pack(">HB", offset, shift) + size + payload
+
+    opening = tlv(1, b"t")
+    opened = say(2, 0, 2, 0, 0, len(opening), opening)
+    yield b"\x40\x00" + opened + say(1, 0, 2, 0, 0, 1000) + say(1, 1, 2, 1000, 0, 0)
+    yield b"\x40\x00" + opened + bytes([13, 2, 4, 0, 14, 2]) + say(1, 0, 2, 500, 0, 16000)
+    yield b"\x40\x00" + opened + bytes([12, 2, 10, 0, 255, 255, 9, 1, 8, 0, 1, 0])
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    out = pathlib.Path(sys.argv[1])
+    chance = random.Random(1)
+    session = [bytes(chance.randrange(256) for _ in range(n)) for n in (64, 300, 2000, 8000)]
+    for name, seeds in (("frame_splitter", splitter_seeds()), ("peer", peer_seeds()), ("session", session)):
+        folder = out / f"fuzz_{name}"
+        folder.mkdir(parents=True, exist_ok=True)
+        for i, seed in enumerate(seeds):
+            (folder / f"{i:02}").write_bytes(seed)
+
+
+if __name__ == "__main__":
+    main()
