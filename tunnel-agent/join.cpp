@@ -18,7 +18,7 @@
 #include "tunnel-agent/config.hpp"
 #include "tunnel-core/daemon/data_dir.hpp"
 #include "tunnel-core/daemon/files.hpp"
-#include "tunnel-core/daemon/unique_fd.hpp"
+#include "tunnel-core/base/unique_fd.hpp"
 
 namespace culvert {
 

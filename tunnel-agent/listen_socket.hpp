@@ -6,7 +6,7 @@
 
 #include "tunnel-agent/forward.hpp"
 #include "tunnel-core/base/result.hpp"
-#include "tunnel-core/daemon/unique_fd.hpp"
+#include "tunnel-core/base/unique_fd.hpp"
 
 namespace culvert {
 

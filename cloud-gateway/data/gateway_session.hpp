@@ -44,7 +44,8 @@ class GatewaySession final : public SessionObserver {
 
  private:
   void handle_offered(StreamId id, const OpenInfo& info) override;
-  void handle_reset(StreamId id, Errc reason, const std::string& text) override;
+  void handle_opened(StreamId, const OpenInfo&) override {}  // Only the agent opens streams so far.
+  void handle_reset(StreamId id, const OpenInfo& info, Errc reason, const std::string& text) override;
   void handle_lane_up(LaneId id) override;
   void handle_lane_down(LaneId id, const Error& reason, std::size_t left) override;
   void handle_peer_draining() override;

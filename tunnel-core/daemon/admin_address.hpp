@@ -8,7 +8,7 @@
 #include <filesystem>
 
 #include "tunnel-core/base/result.hpp"
-#include "tunnel-core/daemon/unique_fd.hpp"
+#include "tunnel-core/base/unique_fd.hpp"
 
 namespace culvert {
 

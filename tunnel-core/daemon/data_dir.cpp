@@ -12,7 +12,7 @@
 #include <system_error>
 #include <utility>
 
-#include "tunnel-core/daemon/unique_fd.hpp"
+#include "tunnel-core/base/unique_fd.hpp"
 
 namespace culvert {
 

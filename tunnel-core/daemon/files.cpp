@@ -9,7 +9,7 @@
 #include <cstdio>
 #include <cstring>
 
-#include "tunnel-core/daemon/unique_fd.hpp"
+#include "tunnel-core/base/unique_fd.hpp"
 
 namespace culvert {
 

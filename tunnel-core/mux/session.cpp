@@ -251,7 +251,8 @@ std::optional<StreamEvent> Session::poll_stream_event() {
       if (last) stream->signals = 0;
       if (stream->signals == 0) stream->event_hook.unlink();
       StreamEvent event{stream->id, signal, stream->owner, stream->reset_reason,
-                        signal == kReset ? stream->reset_text : std::string{}};
+                        signal == kReset ? stream->reset_text : std::string{},
+                        signal == kReset || signal == kOpened ? stream->info : OpenInfo{}};
       if (last) {
         stream->told_end = true;
         stream->owner = nullptr;
@@ -301,7 +302,7 @@ std::vector<StreamStats> Session::stream_stats(std::size_t most) const {
   for (const auto& [id, stream] : streams_) {
     if (all.size() == most) break;
     if (stream->phase == StreamPhase::Resetting || stream->phase == StreamPhase::Ended) continue;
-    all.push_back({stream->id, stream->info.target, stream->info.source, stream->opened_at, stream->send.sent(),
+    all.push_back({stream->id, stream->info.target, stream->info.source, stream->opened_at, stream->phase == StreamPhase::Opening, stream->send.sent(),
                    stream->receive.accepted(), stream->send.unaccepted()});
   }
   return all;

@@ -28,6 +28,7 @@ struct StreamEvent {
   void* owner;       ///< As given to open_stream() or accept_stream(); null with kOffered.
   Errc reason{};     ///< With kReset.
   std::string text;  ///< With kReset, for people; may be empty.
+  OpenInfo info{};   ///< With kReset and kOpened.
 };
 
 /// Of the session itself.
@@ -63,6 +64,7 @@ struct StreamStats {
   std::string target;
   std::string source;
   Instant opened_at;
+  bool opening;                  ///< The peer has not answered yet.
   std::uint64_t sent_bytes;
   std::uint64_t received_bytes;  ///< Accepted by the local socket.
   std::uint64_t backlog_bytes;   ///< Read from the local socket, not yet accepted by the peer.
@@ -124,6 +126,8 @@ class Session {
   void handle_lane_alive(LaneId lane, Instant now);
   /// The connection is gone: what it had not receipted waits for other lanes.
   void handle_lane_lost(LaneId lane, Instant now);
+  /// What the reply that opened the session says; before that the configuration holds.
+  void adopt(Duration resume_deadline, std::size_t streams);
   std::uint32_t epoch() const { return epoch_; }
   std::size_t lane_count() const { return lanes_.size(); }
 
@@ -202,7 +206,7 @@ class Session {
   void wake_starved();
   Duration round_trip() const;
 
-  const SessionConfig config_;
+  SessionConfig config_;
   SlabPool& slabs_;
   SessionMemory memory_;
   CreditPool credit_;

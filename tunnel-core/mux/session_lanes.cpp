@@ -51,6 +51,11 @@ Result<void> Session::attach_lane(LaneId id, std::uint32_t epoch, ByteCount peer
   return {};
 }
 
+void Session::adopt(Duration resume_deadline, std::size_t streams) {
+  config_.resume_deadline = resume_deadline;
+  config_.streams = std::min(config_.streams, streams);
+}
+
 void Session::handle_lane_alive(LaneId id, Instant now) {
   if (Lane* const lane = find_lane(id)) lane->last_received = now;
 }

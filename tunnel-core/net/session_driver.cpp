@@ -139,7 +139,7 @@ void SessionDriver::deliver_stream_events() {
       case kReset:
         if (relay != nullptr) relay->abort();
         relay_ended(event->stream);
-        observer_.handle_reset(event->stream, event->reason, event->text);
+        observer_.handle_reset(event->stream, event->info, event->reason, event->text);
         break;
     }
   }

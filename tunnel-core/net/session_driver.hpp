@@ -23,8 +23,10 @@ class SessionObserver {
   virtual ~SessionObserver() = default;
   /// The peer opened a stream: authorise and dial, then SessionDriver::accept() or refuse().
   virtual void handle_offered(StreamId id, const OpenInfo& info) = 0;
+  /// The peer accepted a stream that was opened here.
+  virtual void handle_opened(StreamId id, const OpenInfo& info) = 0;
   /// A stream ended by a reset: the peer's (before or after accept), a time-out's, or the session's end.
-  virtual void handle_reset(StreamId id, Errc reason, const std::string& text) = 0;
+  virtual void handle_reset(StreamId id, const OpenInfo& info, Errc reason, const std::string& text) = 0;
   virtual void handle_lane_up(LaneId id) = 0;
   /// @param left  lanes that remain; 0: the session waits for a new one.
   virtual void handle_lane_down(LaneId id, const Error& reason, std::size_t left) = 0;

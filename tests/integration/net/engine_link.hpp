@@ -6,7 +6,7 @@
 #include <string>
 
 #include "tunnel-core/net/tls_engine.hpp"
-#include "tunnel-core/net/unique_fd.hpp"
+#include "tunnel-core/base/unique_fd.hpp"
 
 namespace culvert::test {
 

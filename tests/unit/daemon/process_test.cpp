@@ -10,7 +10,7 @@
 #include "tests/support/temp_dir.hpp"
 #include "tunnel-core/daemon/cli.hpp"
 #include "tunnel-core/daemon/process.hpp"
-#include "tunnel-core/daemon/unique_fd.hpp"
+#include "tunnel-core/base/unique_fd.hpp"
 
 namespace culvert {
 namespace {

@@ -9,7 +9,7 @@
 
 #include "tests/support/process_limits.hpp"
 #include "tests/support/temp_dir.hpp"
-#include "tunnel-core/daemon/unique_fd.hpp"
+#include "tunnel-core/base/unique_fd.hpp"
 #include "tunnel-core/obs/log.hpp"
 #include "tunnel-core/obs/log_line.hpp"
 #include "tunnel-core/obs/log_sink.hpp"

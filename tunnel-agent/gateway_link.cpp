@@ -1,0 +1,329 @@
+#include "tunnel-agent/gateway_link.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include "certs/utc_time.hpp"
+#include "tunnel-agent/lane_dialer.hpp"
+#include "tunnel-core/daemon/process.hpp"
+#include "tunnel-core/obs/log.hpp"
+#include "tunnel-core/obs/log_context.hpp"
+
+namespace culvert {
+namespace {
+
+constexpr Duration kQuickPause = 100ms;  ///< After a cut, for as long as kQuickFor.
+constexpr Duration kQuickFor = 10s;
+constexpr Duration kWaitingPause = 1s;  ///< While streams wait.
+constexpr Duration kIdlePause = 10s;    ///< While nobody waits.
+constexpr Duration kDrainCheck = 50ms;
+constexpr Duration kFarewell = 300ms;     ///< For SESSION_END to leave.
+constexpr Duration kForever = 24h * 365;  ///< The agent's session needs no deadline before it has a lane.
+
+std::string utc_now_text() {
+  return certs::utc_text(certs::utc_now());
+}
+
+std::string session_text(SessionId id) {
+  return fmt::format("{:016x}", id.value);
+}
+
+std::string host_name() {
+  char name[254] = {};
+  ::gethostname(name, sizeof name - 1);
+  return name;
+}
+
+/// Resets that say the target itself is unusable, now or by policy.
+bool blames_target(Errc reason) {
+  return reason >= Errc::TargetUnknown && reason <= Errc::TargetNameUnresolved;
+}
+
+asio::steady_timer::duration ticks(Duration duration) {
+  return std::chrono::duration_cast<asio::steady_timer::duration>(duration);
+}
+
+}  // namespace
+
+GatewayLink::GatewayLink(LinkConfig config, DataThread& thread, ProcessMemory& memory,
+                         asio::thread_pool& control, cloud_api::Client& client, TlsContext tls)
+    : config_(std::move(config)),
+      thread_(thread),
+      memory_(memory),
+      control_(control),
+      client_(client),
+      tls_(std::move(tls)),
+      instance_id_(random_bytes(16)),
+      since_(utc_now_text()),
+      jitter_(std::random_device{}()),
+      changed_(thread.io().get_executor()),
+      pause_timer_(thread.io()),
+      drain_timer_(thread.io()),
+      tasks_(thread.io().get_executor(), [](std::exception_ptr failure) {
+        try {
+          std::rethrow_exception(failure);
+        } catch (const std::exception& error) {
+          spdlog::critical("the link to the gateway stopped on an internal error: {}", error.what());
+        }
+        std::abort();  // An agent without its link looks alive and replicates nothing: a restart is better.
+      }) {
+  new_driver();
+}
+
+void GatewayLink::new_driver() {
+  SessionConfig session;
+  session.role = Role::Agent;
+  session.memory = config_.session_memory;
+  session.first_lane_deadline = kForever;
+  session.open_timeout = config_.open_timeout;
+  if (driver_) {
+    const SessionStats stats = driver_->session().stats();
+    opened_before_ += stats.opened_total;
+    reset_before_ += stats.reset_total;
+  }
+  driver_.reset();
+  driver_ = std::make_unique<SessionDriver>(thread_, memory_, session, *this);
+  grant_.reset();
+  epoch_ = 0;
+  replace_ = false;
+  trying_since_ = thread_.clock().now();
+}
+
+void GatewayLink::start() {
+  trying_since_ = thread_.clock().now();
+  tasks_.spawn(run());
+}
+
+asio::awaitable<void> GatewayLink::run() {
+  for (;;) {
+    if (replace_) new_driver();
+    if (!grant_) {
+      const bool obtained = co_await obtain_session();
+      if (!obtained) co_await pause();
+      continue;
+    }
+    if (driver_->session().lane_count() == 0) {
+      const bool obtained = co_await obtain_lane();
+      if (!obtained && grant_ && !replace_) co_await pause();
+      continue;
+    }
+    co_await changed_.wait();
+  }
+}
+
+asio::awaitable<bool> GatewayLink::obtain_session() {
+  const cloud_api::SessionRequest request{instance_id_, CULVERT_VERSION, host_name(), config_.session_memory};
+  co_await asio::post(control_, asio::use_awaitable);
+  auto grant = client_.create_session(request);
+  co_await asio::post(thread_.io(), asio::use_awaitable);
+  if (!grant) {
+    note_failure(grant.error());
+    co_return false;
+  }
+  grant_ = std::move(*grant);
+  driver_->session().adopt(grant_->resume_deadline, grant_->stream_limit);
+  spdlog::info("session={} granted by {}", session_text(grant_->id), config_.gateway_url);
+  co_return true;
+}
+
+asio::awaitable<bool> GatewayLink::obtain_lane() {
+  LaneDial dial;
+  dial.host = config_.gateway.host;
+  dial.port = config_.gateway.port;
+  dial.server_name = config_.gateway.host;
+  dial.session = grant_->id;
+  dial.secret = grant_->secret;
+  dial.epoch = ++epoch_;
+  dial.lane = LaneId{1};
+  dial.replay_memory = config_.session_memory;
+  auto lane = co_await dial_lane(thread_.io(), tls_, dial);
+  if (replace_) co_return false;
+  if (lane) {
+    const auto added =
+        driver_->add_lane(dial.lane, dial.epoch, lane->peer_replay, lane->stream, {}, lane->leftover);
+    if (added) co_return true;
+    lane = added.error();
+  }
+  const Error& error = lane.error();
+  if (error.code() == Errc::EpochInvalid) co_return true;  // Raised with the next dial, at once.
+  if (error.code() == Errc::UnknownSession) {
+    driver_->end(Errc::UnknownSession,
+                 "the gateway no longer knows the session; it was restarted or gave it up");
+    note_failure(error);
+    replace_ = true;
+    co_return true;
+  }
+  note_failure(error);
+  co_return false;
+}
+
+/// At once, then every 100 ms for 10 s, then each second while streams wait; a new source ends a longer
+/// pause.
+asio::awaitable<void> GatewayLink::pause() {
+  const Duration tried = thread_.clock().now() - trying_since_;
+  const bool streams_wait = driver_->session().stats().streams > 0;
+  Duration pause = kQuickPause;
+  if (tried >= kQuickFor) pause = streams_wait ? kWaitingPause : std::min<Duration>(tried / 10, kIdlePause);
+  std::uniform_real_distribution<double> around{0.7, 1.3};
+  pause_timer_.expires_after(ticks(std::chrono::duration_cast<Duration>(pause * around(jitter_))));
+  error_code cancelled;
+  auto token = asio::redirect_error(asio::use_awaitable, cancelled);
+  co_await pause_timer_.async_wait(token);
+}
+
+void GatewayLink::note_failure(const Error& error) {
+  const bool had_lane = driver_->session().epoch() > 0 && !driver_->session().ended();
+  set_state(had_lane ? SessionState::Stalled : SessionState::Down, error.text());
+  // One line per kind of trouble, not one per attempt.
+  if (last_logged_ == error.text()) return;
+  last_logged_ = error.text();
+  spdlog::warn("no session with {}, trying again: {}: {}", config_.gateway_url, errc_name(error.code()),
+               error.text());
+}
+
+void GatewayLink::set_state(SessionState state, std::string error) {
+  error_ = std::move(error);
+  if (state == state_) return;
+  state_ = state;
+  since_ = utc_now_text();
+  if (forwards_ != nullptr) forwards_->set_session_state(state == SessionState::Up);
+}
+
+void GatewayLink::accept(int fd, const Forward& forward, SourceAddress source) {
+  sockaddr_storage local{};
+  socklen_t size = sizeof local;
+  ::getsockname(fd, reinterpret_cast<sockaddr*>(&local), &size);
+  asio::ip::tcp::socket socket{thread_.io()};
+  error_code error;
+  socket.assign(local.ss_family == AF_INET6 ? asio::ip::tcp::v6() : asio::ip::tcp::v4(), fd, error);
+  if (error) {
+    ::close(fd);
+    return;
+  }
+  const OpenInfo info{forward.target, source.to_text(), kDefaultWeight};
+  const auto id = driver_->open(std::move(socket), info);
+  if (!id) {
+    spdlog::warn("forward={} source={} refused reason={}: {}", forward.name, info.source,
+                 errc_name(id.error().code()), id.error().message());
+    return;
+  }
+  spdlog::debug("stream={} opened forward={} source={}", id->value, forward.name, info.source);
+  if (driver_->session().lane_count() == 0) pause_timer_.cancel();
+}
+
+void GatewayLink::handle_offered(StreamId id, const OpenInfo& info) {
+  spdlog::warn("stream={} refused: the gateway opened a stream to {}, and no reverse forward exists",
+               id.value, info.target);
+  driver_->refuse(id, Errc::TargetUnknown, "this agent has no reverse forward of that name");
+}
+
+void GatewayLink::handle_opened(StreamId, const OpenInfo& info) {
+  if (forwards_ != nullptr) forwards_->set_target_state(info.target, true);
+}
+
+void GatewayLink::handle_reset(StreamId id, const OpenInfo& info, Errc reason, const std::string& text) {
+  const auto level =
+      reason == Errc::StreamCancelled || reason == Errc::Draining ? spdlog::level::info : spdlog::level::warn;
+  spdlog::log(level, "stream={} reset target={} source={} reason={}: {}", id.value, info.target, info.source,
+              errc_name(reason), text);
+  if (forwards_ != nullptr && blames_target(reason)) forwards_->set_target_state(info.target, false);
+}
+
+void GatewayLink::handle_lane_up(LaneId id) {
+  spdlog::info("session={} lane={} up epoch={} streams={}", session_text(grant_->id), id.value, epoch_,
+               driver_->session().stats().streams);
+  last_logged_.clear();
+  set_state(SessionState::Up, {});
+}
+
+void GatewayLink::handle_lane_down(LaneId id, const Error& reason, std::size_t left) {
+  spdlog::warn("session={} lane={} lost lanes={} streams_waiting={} reason={}: {}", session_text(grant_->id),
+               id.value, left, driver_->session().stats().streams, errc_name(reason.code()), reason.text());
+  if (left == 0) {
+    set_state(SessionState::Stalled, reason.text());
+    trying_since_ = thread_.clock().now();
+  }
+  changed_.notify_all();
+}
+
+void GatewayLink::handle_peer_draining() {
+  spdlog::info("the gateway is draining: streams go on, new ones wait for it to come back");
+}
+
+void GatewayLink::handle_ended(Errc reason, const std::string& text) {
+  spdlog::warn("session={} ended reason={}: {}", grant_ ? session_text(grant_->id) : "-", errc_name(reason),
+               text);
+  set_state(SessionState::Down, text);
+  trying_since_ = thread_.clock().now();
+  replace_ = true;
+  changed_.notify_all();
+}
+
+void GatewayLink::drain(Duration timeout, std::function<void()> done) {
+  draining_ = true;
+  drained_ = std::move(done);
+  drain_until_ = thread_.clock().now() + timeout;
+  driver_->drain(timeout);
+  check_drained();
+}
+
+void GatewayLink::hurry() {
+  drain_until_ = thread_.clock().now();
+}
+
+void GatewayLink::check_drained() {
+  const bool over = thread_.clock().now() >= drain_until_;
+  const std::size_t streams = driver_->session().stats().streams;
+  if (streams == 0 || over) {
+    if (streams > 0) spdlog::warn("the time to drain is over: resetting {} streams", streams);
+    driver_->end(Errc::SessionClosed, "the agent is shutting down");
+    return finish_drain();
+  }
+  drain_timer_.expires_after(ticks(kDrainCheck));
+  drain_timer_.async_wait([this](error_code cancelled) {
+    if (!cancelled) check_drained();
+  });
+}
+
+void GatewayLink::finish_drain() {
+  drain_timer_.expires_after(ticks(kFarewell));
+  drain_timer_.async_wait([this](error_code) { drained_(); });
+}
+
+std::size_t GatewayLink::streams_to(const std::string& target) const {
+  const auto streams = driver_->session().stream_stats(SIZE_MAX);
+  return static_cast<std::size_t>(
+      std::ranges::count_if(streams, [&](const StreamStats& stream) { return stream.target == target; }));
+}
+
+AgentStatus GatewayLink::status(bool with_streams) const {
+  AgentStatus status;
+  status.session = {state_, grant_ ? session_text(grant_->id) : "", config_.gateway_url, since_, error_};
+  const Session& session = driver_->session();
+  for (const LaneStats& lane : session.lane_stats(thread_.clock().now())) {
+    const bool silent = lane.silent > kPingAfter * 2;
+    status.lanes.push_back({lane.id.value, silent ? "suspected" : "up",
+                            std::chrono::duration<double, std::milli>(lane.round_trip).count(),
+                            lane.sent_bytes, lane.received_bytes});
+  }
+  const SessionStats stats = session.stats();
+  status.streams = {stats.streams, opened_before_ + stats.opened_total, reset_before_ + stats.reset_total};
+  status.backlog_bytes = stats.backlog_bytes;
+  if (!with_streams) return status;
+  status.stream_list.emplace();
+  const auto now = thread_.clock().now();
+  for (const StreamStats& stream : session.stream_stats(SIZE_MAX)) {
+    const auto opened =
+        certs::utc_now() - std::chrono::duration_cast<std::chrono::seconds>(now - stream.opened_at);
+    status.stream_list->push_back({stream.id.value, stream.target, stream.source,
+                                   stream.opening ? "opening" : "open", certs::utc_text(opened),
+                                   stream.sent_bytes, stream.received_bytes});
+  }
+  return status;
+}
+
+}  // namespace culvert

@@ -1,0 +1,42 @@
+// Makes one lane: TCP to the gateway (every address of its name), TLS with the site's certificate, HELLO in
+// the upgrade.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <memory>
+#include <string>
+
+#include "tunnel-core/base/time.hpp"
+#include "tunnel-core/net/tls_stream.hpp"
+#include "tunnel-core/wire/hello.hpp"
+
+namespace culvert {
+
+struct LaneDial {
+  std::string host;  ///< Whom to reach: a name or an address.
+  std::uint16_t port = 443;
+  std::string
+      server_name;  ///< SNI; the certificate is judged by the context's verifier against the gateway's URL.
+  SessionId session{};
+  Bytes secret;
+  std::uint32_t epoch = 0;
+  LaneId lane{};
+  ByteCount replay_memory{};
+  Duration timeout = 10s;  ///< For all of it.
+};
+
+struct DialedLane {
+  std::unique_ptr<TlsStream> stream;
+  ByteCount peer_replay{};
+  Bytes leftover;  ///< Frames that came right behind the 101.
+};
+
+/// @error NameUnresolved, ConnectionRefused, Unreachable, TimedOut; those of TLS; UnknownSession (404),
+/// EpochInvalid
+///        (409), Unauthorized (401, 403), ShuttingDown (503), ReplyInvalid (not a gateway, or a broken
+///        proof).
+boost::asio::awaitable<Result<DialedLane>> dial_lane(boost::asio::io_context& io, TlsContext tls,
+                                                     LaneDial dial);
+
+}  // namespace culvert
