@@ -90,10 +90,13 @@ class Process:
 
 
 class Line:
-    """Carries TCP connections from its own port to `target_port`. cut() ends all of them and refuses new ones."""
+    """Carries TCP connections from its own port to `target_port`. cut() ends all of them and refuses new ones;
+    stall() lets all of them live and carries nothing more, as a path that swallows everything; mend() ends either."""
 
     def __init__(self, target_port: int):
         self.target_port, self.up, self.carried_bytes = target_port, True, 0
+        self._flowing = threading.Event()
+        self._flowing.set()
         self._lock, self._ends = threading.Lock(), set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
@@ -125,8 +128,10 @@ class Line:
         buffer = memoryview(bytearray(1 << 18))
         try:
             while (n := source.recv_into(buffer)) > 0:
+                self._flowing.wait()
                 sink.sendall(buffer[:n])
                 self.carried_bytes += n
+            self._flowing.wait()
             sink.shutdown(socket.SHUT_WR)
         except OSError:
             self._end({source, sink})
@@ -144,10 +149,15 @@ class Line:
         with self._lock:
             self.up, ends = False, set(self._ends)
         self._end(ends)
+        self._flowing.set()
+
+    def stall(self) -> None:
+        self._flowing.clear()
 
     def mend(self) -> None:
         with self._lock:
             self.up = True
+        self._flowing.set()
 
     def close(self) -> None:
         self._listener.close()
