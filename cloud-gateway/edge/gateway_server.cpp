@@ -81,8 +81,8 @@ Result<void> GatewayServer::start_data_threads() {
 Result<void> GatewayServer::start() {
   const GatewayLimits& limits = gateway_.config.limits;
   const certs::Certificate& root = gateway_.sites_authority.root();
-  auto tls = TlsContext::server(
-      {certs::chain_to_pem(gateway_.server.chain), std::string{gateway_.server.key.to_pem().view()}, site_verifier(root)});
+  auto tls = TlsContext::server({certs::chain_to_pem(gateway_.server.chain),
+                                 std::string{gateway_.server.key.to_pem().view()}, site_verifier(root)});
   if (!tls) return std::move(tls).error();
   if (auto started = start_data_threads(); !started) return started;
 

@@ -18,8 +18,6 @@ namespace asio = boost::asio;
 namespace http = boost::beast::http;
 using asio::ip::tcp;
 
-constexpr std::size_t kMaxHead = 8 * 1024;
-
 std::string address_text(const tcp::socket& socket) {
   error_code error;
   const auto endpoint = socket.remote_endpoint(error);
@@ -35,6 +33,18 @@ std::optional<SiteCertificate> identity_of(const TlsEngine& tls) {
   return SiteCertificate{certificate.serial(), *identity};
 }
 
+http::response<http::string_body> form_response(const ApiResponse& answer, const std::string& request_id,
+                                                bool keep_alive) {
+  http::response<http::string_body> response{static_cast<http::status>(answer.status), 11};
+  for (const auto& [name, value] : answer.headers) response.set(name, value);
+  response.set("Culvert-Request-Id", request_id);
+  response.keep_alive(keep_alive);
+  response.body() = answer.body_text();
+  if (!response.body().empty()) response.set(http::field::content_type, "application/json");
+  response.prepare_payload();
+  return response;
+}
+
 }  // namespace
 
 struct HttpFront::Connection {
@@ -43,7 +53,7 @@ struct HttpFront::Connection {
 
   const std::string peer;
   TlsStream stream;
-  boost::beast::flat_buffer buffer{kMaxHead + kMaxApiBody};
+  boost::beast::flat_buffer buffer{kMaxHttpHead + kMaxApiBody};
   std::optional<SiteCertificate> identity;
   std::uint64_t requests = 0;
 };
@@ -115,79 +125,64 @@ asio::awaitable<ApiResponse> HttpFront::ask_router(ApiRequest request) {
 
 /// One request and its answer. False: the connection is finished, or on its way to become a lane.
 asio::awaitable<bool> HttpFront::serve_request(ConnectionPtr connection) {
-  TlsStream& stream = connection->stream;
   const Duration patience = connection->requests == 0 ? config_.request_timeout : config_.idle_timeout;
   Deadline deadline{io_.get_executor(), patience, [connection] { connection->stream.close(); }};
-  http::request_parser<http::string_body> parser;
-  parser.header_limit(kMaxHead);
-  parser.body_limit(kMaxApiBody);
+  HttpRequestParser parser;
+  limit_request(parser);
   error_code error;
   auto token = asio::redirect_error(asio::use_awaitable, error);
-  co_await http::async_read(stream, connection->buffer, parser, token);
+  co_await http::async_read(connection->stream, connection->buffer, parser, token);
   const bool too_large = error == http::error::body_limit;
   if (error && !too_large) {
-    const bool quiet =
-        error == http::error::end_of_stream || error == asio::error::eof || deadline.expired() || closed_;
-    if (!quiet) spdlog::info("peer={} sent no valid HTTP request: {}", connection->peer, error.message());
-    if (!quiet && error.category() == http::make_error_code(http::error::bad_method).category()) {
-      const std::string text =
-          http_refusal(400, {Errc::UsageInvalid, "this is not a valid HTTP/1.1 request"}, new_request_id());
-      if (stream.engine().seal(as_bytes(text))) stream.engine().flush();
-    }
-    stream.close();
+    if (!deadline.expired() && !closed_) refuse_broken(*connection, error);
+    connection->stream.close();
     co_return false;
   }
   ++connection->requests;
-  const auto& message = parser.get();
-  const std::string request_id = new_request_id();
-
-  if (ApiRouter::is_lane_request(std::string{message.method_string()}, std::string{message.target()}) &&
-      connection->identity) {
-    LaneRequest request{std::string{message.target()},
-                        std::string{message[http::field::upgrade]},
-                        http::token_list{message[http::field::connection]}.exists("upgrade"),
-                        std::string{message["Culvert-Hello"]},
-                        connection->buffer.size() > 0,
-                        *connection->identity,
-                        request_id};
-    const auto admitted = admission_.judge(request, stream.engine());
-    if (admitted) {
-      admission_.hand_over(*admitted, stream.detach(), request_id);
-      co_return false;
-    }
-    spdlog::info("peer={} org={} site={} lane refused request={} reason={}: {}", connection->peer,
-                 connection->identity->identity.org, connection->identity->identity.site, request_id,
-                 errc_name(admitted.error().code()), admitted.error().message());
-    const std::string text = http_refusal(http_status(admitted.error().code()), admitted.error(), request_id);
-    if (stream.engine().seal(as_bytes(text))) stream.engine().flush();
-    stream.close();
+  if (connection->identity && asks_for_lane(parser.get())) {
+    offer_lane(*connection, parser.get());
     co_return false;
   }
-
-  ApiRequest request;
-  request.method = std::string{message.method_string()};
-  request.path = std::string{message.target()};
-  request.body = message.body();
-  request.body_too_large = too_large;
-  request.peer_address = connection->peer;
-  request.identity = connection->identity;
-  request.request_id = request_id;
-  const bool keep_alive = message.keep_alive() && !too_large && !closed_;
+  const bool keep_alive = parser.get().keep_alive() && !too_large && !closed_;
+  ApiRequest request =
+      api_request(parser.get(), too_large, connection->peer, connection->identity, new_request_id());
+  const std::string request_id = request.request_id;
   const ApiResponse answer = co_await ask_router(std::move(request));
-
-  http::response<http::string_body> response{static_cast<http::status>(answer.status), 11};
-  for (const auto& [name, value] : answer.headers) response.set(name, value);
-  response.set("Culvert-Request-Id", request_id);
-  response.keep_alive(keep_alive);
-  response.body() = answer.body_text();
-  if (!response.body().empty()) response.set(http::field::content_type, "application/json");
-  response.prepare_payload();
-  co_await http::async_write(stream, response, token);
+  http::response<http::string_body> response = form_response(answer, request_id, keep_alive);
+  co_await http::async_write(connection->stream, response, token);
   if (error || !keep_alive) {
-    stream.close();
+    connection->stream.close();
     co_return false;
   }
   co_return true;
+}
+
+/// A client that leaves between requests, with or without close_notify, is nothing to talk about.
+void HttpFront::refuse_broken(Connection& connection, const error_code& error) {
+  const bool left = error == http::error::end_of_stream || connection.buffer.size() == 0;
+  if (left) return;
+  spdlog::info("peer={} sent no valid HTTP request: {}", connection.peer, error.message());
+  const Error why{Errc::UsageInvalid, "this is not a valid HTTP/1.1 request: " + error.message()};
+  say_last(connection, http_refusal(400, why, new_request_id()));
+}
+
+void HttpFront::say_last(Connection& connection, const std::string& text) {
+  TlsEngine& engine = connection.stream.engine();
+  if (engine.seal(as_bytes(text))) engine.flush();
+}
+
+void HttpFront::offer_lane(Connection& connection, const HttpRequest& message) {
+  const std::string request_id = new_request_id();
+  const bool bytes_behind = connection.buffer.size() > 0;
+  const LaneRequest request = lane_request(message, bytes_behind, *connection.identity, request_id);
+  const auto admitted = admission_.judge(request, connection.stream.engine());
+  if (admitted) return admission_.hand_over(*admitted, connection.stream.detach(), request_id);
+  const Error& error = admitted.error();
+  spdlog::info("peer={} org={} site={} lane refused request={} reason={}: {}", connection.peer,
+               request.identity.identity.org, request.identity.identity.site, request_id,
+               errc_name(error.code()), error.message());
+  say_last(connection, http_refusal(http_status(error.code()), error, request_id));
+  connection.stream.close();
 }
 
 }  // namespace culvert

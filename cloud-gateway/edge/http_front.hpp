@@ -10,6 +10,7 @@
 #include <set>
 
 #include "cloud-gateway/api/api_router.hpp"
+#include "cloud-gateway/edge/http_request.hpp"
 #include "cloud-gateway/edge/lane_admission.hpp"
 #include "tunnel-core/net/task_group.hpp"
 #include "tunnel-core/net/tls_context.hpp"
@@ -43,6 +44,9 @@ class HttpFront {
   boost::asio::awaitable<bool> handshake(ConnectionPtr connection);
   boost::asio::awaitable<bool> serve_request(ConnectionPtr connection);
   boost::asio::awaitable<ApiResponse> ask_router(ApiRequest request);
+  void offer_lane(Connection& connection, const HttpRequest& message);
+  void refuse_broken(Connection& connection, const boost::system::error_code& error);
+  void say_last(Connection& connection, const std::string& text);
 
   boost::asio::io_context& io_;
   boost::asio::thread_pool& control_;

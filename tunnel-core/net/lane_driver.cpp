@@ -19,10 +19,10 @@ LaneDriver::LaneDriver(SessionDriver& driver, LaneId id, std::unique_ptr<TlsStre
 }
 
 void LaneDriver::start(std::string_view preface, ByteSpan leftover) {
-  if (!preface.empty() && !stream_->engine().seal(as_bytes(preface))) return lost();
+  if (!preface.empty() && !stream_->engine().seal(as_bytes(preface))) return lost(stream_->last_error());
   while (!leftover.empty()) {
     const SlabRef slab = driver_->slabs().allocate();
-    if (!slab) return lost();
+    if (!slab) return lost({Errc::MemoryLimitReached, "no slab is left to read into"});
     const std::size_t n = std::min(leftover.size(), kSlabSize);
     std::memcpy(slab.data(), leftover.data(), n);
     driver_->session().handle_bytes(id_, slab, {slab.data(), n}, driver_->now());
@@ -44,7 +44,7 @@ void LaneDriver::read() {
       break;
     }
     if (!slab_) slab_ = driver_->slabs().allocate();
-    if (!slab_) return lost();
+    if (!slab_) return lost({Errc::MemoryLimitReached, "no slab is left to read into"});
     const ReadOutcome outcome = stream_->engine().read_some({slab_.data(), kSlabSize});
     if (outcome.kind == ReadOutcome::Kind::Data) {
       total += outcome.n;
@@ -52,7 +52,9 @@ void LaneDriver::read() {
       if (!slab_.unique()) slab_ = {};
       continue;
     }
-    if (outcome.kind != ReadOutcome::Kind::WouldBlock) return lost();
+    if (outcome.kind == ReadOutcome::Kind::Closed)
+      return lost({Errc::SessionClosed, "the peer closed the lane"});
+    if (outcome.kind == ReadOutcome::Kind::Failed) return lost(stream_->last_error());
     slab_ = {};
     wait_readable();
     break;
@@ -96,7 +98,7 @@ LaneDriver::Transmitted LaneDriver::transmit() {
   }
   // What the peer said last, such as why it closed, is still to be read: read() then finds the end.
   if (stream_->engine().wants_read_now()) return Transmitted::Blocked;
-  lost();
+  lost(stream_->last_error());
   return Transmitted::Blocked;
 }
 
@@ -117,7 +119,7 @@ bool LaneDriver::seal_frames() {
     if (frame->payload.empty() && frame->head.size() >= kPackBelow) {
       if (!seal_packed()) return false;
       if (!engine.seal(frame->head)) {
-        lost();
+        lost(stream_->last_error());
         return false;
       }
       continue;
@@ -135,15 +137,14 @@ bool LaneDriver::seal_packed() {
   if (packed_ == 0) return true;
   const auto sealed = stream_->engine().seal({pack_, packed_});
   packed_ = 0;
-  if (!sealed) lost();
+  if (!sealed) lost(stream_->last_error());
   return sealed.has_value();
 }
 
-void LaneDriver::lost() {
+void LaneDriver::lost(const Error& reason) {
   if (driver_ == nullptr) return;
   SessionDriver& driver = *driver_;
   const auto keep = shared_from_this();
-  const Error reason = stream_->last_error();
   driver_ = nullptr;
   slab_ = {};
   stream_->close();

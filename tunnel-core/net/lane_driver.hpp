@@ -38,7 +38,7 @@ class LaneDriver : public std::enable_shared_from_this<LaneDriver> {
   void wait_writable();
   bool seal_frames();
   bool seal_packed();
-  void lost();
+  void lost(const Error& reason);
 
   SessionDriver* driver_;  ///< Null once closed.
   const LaneId id_;
