@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "tunnel-core/base/bytes.hpp"
-#include "tunnel-core/net/unique_fd.hpp"
+#include "tunnel-core/base/unique_fd.hpp"
 
 namespace culvert::bench {
 

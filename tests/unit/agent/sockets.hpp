@@ -15,7 +15,7 @@
 #include <string>
 
 #include "tunnel-agent/network.hpp"
-#include "tunnel-core/daemon/unique_fd.hpp"
+#include "tunnel-core/base/unique_fd.hpp"
 
 namespace culvert::test {
 
