@@ -6,14 +6,17 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import select
 import shutil
+import signal
 import socket
 import subprocess
-import threading
 import time
 from pathlib import Path
 from typing import Callable, Optional
+
+from line import Line
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(os.environ.get("CULVERT_BIN", ROOT / "build" / "bin"))
@@ -45,14 +48,27 @@ def accepts(port: int) -> bool:
         return False
 
 
-class Process:
-    """A program that runs until stop(). Its stderr goes to `log`; with `ready` it has to print such a line first."""
+def as_user(user: Optional[str]) -> list[str]:
+    """Words for setpriv that change root into `user`; none for everybody else."""
+    if user is None or os.geteuid() != 0:
+        return []
+    account = pwd.getpwnam(user)
+    return ["--reuid", str(account.pw_uid), "--regid", str(account.pw_gid), "--clear-groups"]
 
-    def __init__(self, command: list[str], log: Path, ready: Optional[str] = None, seconds: float = 30):
-        self.name, self.log = Path(command[0]).name, log
+
+class Process:
+    """A program that runs until stop(). Its stderr goes to `log`; with `ready` it has to print such a line first.
+
+    With `user`, it runs as that account if we are root: for servers that refuse to be root.
+    """
+
+    def __init__(self, command: list[str], log: Path, ready: Optional[str] = None, seconds: float = 30,
+                 user: Optional[str] = None, stop_signal: signal.Signals = signal.SIGTERM):
+        self.name, self.log, self.stop_signal = Path(command[0]).name, log, stop_signal
         with open(log, "ab") as sink:
-            self.process = subprocess.Popen(["setpriv", "--pdeathsig", "TERM", *command], stdin=subprocess.DEVNULL,
-                                            stdout=subprocess.PIPE, stderr=sink, start_new_session=True)
+            self.process = subprocess.Popen(["setpriv", "--pdeathsig", stop_signal.name[3:], *as_user(user), *command],
+                                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=sink,
+                                            start_new_session=True)
         try:
             if ready is not None:
                 self._wait_for_line(ready, seconds)
@@ -77,91 +93,21 @@ class Process:
     def alive(self) -> bool:
         return self.process.poll() is None
 
+    def kill(self) -> None:
+        """Without a chance to say good-bye, as a crash would."""
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
     def stop(self, seconds: float = 40) -> None:
         if self.alive():
-            self.process.terminate()
+            self.process.send_signal(self.stop_signal)
             try:
                 self.process.wait(seconds)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-        if self.process.stdout:
-            self.process.stdout.close()
-
-
-class Line:
-    """Carries TCP connections from its own port to `target_port`. cut() ends all of them and refuses new ones;
-    stall() lets all of them live and carries nothing more, as a path that swallows everything; mend() ends either."""
-
-    def __init__(self, target_port: int):
-        self.target_port, self.up, self.carried_bytes = target_port, True, 0
-        self._flowing = threading.Event()
-        self._flowing.set()
-        self._lock, self._ends = threading.Lock(), set()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                near, _ = self._listener.accept()
-            except OSError:
-                return  # close() was called.
-            try:
-                far = socket.create_connection(("127.0.0.1", self.target_port), timeout=5)
-            except OSError:
-                near.close()
-                continue
-            far.settimeout(None)
-            with self._lock:
-                if not self.up:
-                    near.close()
-                    far.close()
-                    continue
-                self._ends |= {near, far}
-            for source, sink in ((near, far), (far, near)):
-                source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                threading.Thread(target=self._carry, args=(source, sink), daemon=True).start()
-
-    def _carry(self, source: socket.socket, sink: socket.socket) -> None:
-        buffer = memoryview(bytearray(1 << 18))
-        try:
-            while (n := source.recv_into(buffer)) > 0:
-                self._flowing.wait()
-                sink.sendall(buffer[:n])
-                self.carried_bytes += n
-            self._flowing.wait()
-            sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            self._end({source, sink})
-
-    def _end(self, ends: set) -> None:
-        with self._lock:
-            for end in ends & self._ends:
-                try:
-                    end.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass
-            self._ends -= ends
-
-    def cut(self) -> None:
-        with self._lock:
-            self.up, ends = False, set(self._ends)
-        self._end(ends)
-        self._flowing.set()
-
-    def stall(self) -> None:
-        self._flowing.clear()
-
-    def mend(self) -> None:
-        with self._lock:
-            self.up = True
-        self._flowing.set()
-
-    def close(self) -> None:
-        self._listener.close()
-        self.cut()
+        self.process.stdout.close()
 
 
 class LocalPair:
@@ -219,10 +165,10 @@ class LocalPair:
         self.agent = Process([str(BIN / "culvert-agent"), "run", "--config", str(self.agent_config)],
                              self.folder / "agent.log", ready="ready")
 
-    def add_forward(self, name: str, target_port: int) -> int:
-        """A target on loopback and the forward to it; the agent's port."""
+    def add_forward(self, name: str, target_port: int, port: Optional[int] = None) -> int:
+        """A target on loopback and the forward to it, on `port` or one of the agent's pool; the agent's port."""
         self.provider("target", "add", "demo", name, f"127.0.0.1:{target_port}")
-        self.customer("forward", "add", name)
+        self.customer("forward", "add", name, *(("--port", port) if port else ()))
         return next(f["port"] for f in self.status()["forwards"] if f["name"] == name)
 
     def stop(self) -> None:
