@@ -43,6 +43,23 @@ bool blames_target(Errc reason) {
   return reason >= Errc::TargetUnknown && reason <= Errc::TargetNameUnresolved;
 }
 
+bool is_connection_trouble(Errc code) {
+  return code == Errc::NameUnresolved || code == Errc::ConnectionRefused || code == Errc::Unreachable ||
+         code == Errc::TimedOut;
+}
+
+/// The same dial at the node that owns the session, when the gateway named one (docs/rest-api.md §4).
+std::optional<LaneDial> dial_of_endpoint(LaneDial dial,
+                                         const std::optional<cloud_api::LaneEndpoint>& endpoint) {
+  if (!endpoint) return std::nullopt;
+  const auto address = cloud_api::GatewayUrl::parse("https://" + endpoint->address);
+  if (!address) return std::nullopt;
+  dial.host = address->host;
+  dial.port = address->port;
+  dial.server_name = endpoint->sni;
+  return dial;
+}
+
 asio::steady_timer::duration ticks(Duration duration) {
   return std::chrono::duration_cast<asio::steady_timer::duration>(duration);
 }
@@ -140,7 +157,12 @@ asio::awaitable<bool> GatewayLink::obtain_lane() {
   dial.epoch = ++epoch_;
   dial.lane = LaneId{1};
   dial.replay_memory = config_.session_memory;
-  auto lane = co_await dial_lane(thread_.io(), tls_, dial);
+  std::optional<LaneDial> nearer = dial_of_endpoint(dial, grant_->lane_endpoint);
+  Result<DialedLane> lane = Error{Errc::Unreachable, "not tried"};
+  if (nearer) lane = co_await dial_lane(thread_.io(), tls_, *nearer);
+  // The endpoint is a short cut; the gateway's own URL leads to the session as well.
+  const bool fall_back = !nearer || (!lane && is_connection_trouble(lane.error().code()));
+  if (fall_back) lane = co_await dial_lane(thread_.io(), tls_, dial);
   if (replace_) co_return false;
   if (lane) {
     const auto added =
