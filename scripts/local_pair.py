@@ -142,14 +142,18 @@ class LocalPair:
     def status(self) -> dict:
         return json.loads(self.customer("status", "--json"))
 
-    def start_new(self) -> None:
-        """From nothing to an enrolled agent whose session is up."""
+    def start_new(self, settings: Optional[dict[str, str]] = None) -> None:
+        """From nothing to an enrolled agent whose session is up. `settings` are replacements in gateway.toml."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         port = free_port()
         self.line = Line(port)
         self.command(BIN / "culvert-gateway", "init", "--data", self.gateway_dir, "--hostname", "localhost",
                      "--listen", f"127.0.0.1:{port}", "--public-url", f"https://localhost:{self.line.port}")
+        text = self.gateway_config.read_text()
+        for old, new in (settings or {}).items():
+            text = text.replace(old, new)
+        self.gateway_config.write_text(text)
         self.start_gateway()
         self.provider("org", "add", "demo")
         joining_string = self.provider("join-token", "demo", "here").strip()

@@ -98,6 +98,15 @@ def end_of(sock: socket.socket, seconds: float = 20) -> str:
         return "open"
 
 
+def how_refused(port: int, host: str = "127.0.0.1", seconds: float = 20) -> str:
+    """Connects and tells how the connection ends; the reset may come before connect() has returned."""
+    try:
+        with socket.create_connection((host, port), timeout=seconds) as stream:
+            return end_of(stream, seconds)
+    except ConnectionResetError:
+        return "reset"
+
+
 def main(scenario: Callable[[Path], None]) -> None:
     """Runs the scenario in a folder of its own and leaves with its exit code."""
     with tempfile.TemporaryDirectory(prefix="culvert-") as folder:
