@@ -125,7 +125,7 @@ asio::awaitable<void> GatewayLink::run() {
     }
     if (driver_->session().lane_count() == 0) {
       const bool obtained = co_await obtain_lane();
-      if (!obtained && grant_ && !replace_) co_await pause();
+      if (!obtained && !replace_) co_await pause();
       continue;
     }
     co_await changed_.wait();
@@ -172,6 +172,11 @@ asio::awaitable<bool> GatewayLink::obtain_lane() {
   }
   const Error& error = lane.error();
   if (error.code() == Errc::EpochInvalid) co_return true;  // Raised with the next dial, at once.
+  if (error.code() == Errc::UnknownSession && driver_->session().epoch() == 0) {
+    grant_.reset();  // It never had a lane: streams that wait are taken along into the next one.
+    note_failure(error);
+    co_return false;
+  }
   if (error.code() == Errc::UnknownSession) {
     driver_->end(Errc::UnknownSession,
                  "the gateway no longer knows the session; it was restarted or gave it up");
