@@ -52,13 +52,23 @@ def peer_seeds():
     yield b"\x40\x00" + opened + bytes([12, 2, 10, 0, 255, 255, 9, 1, 8, 0, 1, 0])
 
 
+def http_seeds():
+    hello = struct.pack(">BIIQ", 1, 1, 1, 1 << 26) + bytes(32)
+    yield (b"\x80GET /tunnel/v1/sessions/00000000000004d2/lanes HTTP/1.1\r\nHost: gw\r\nConnection: Upgrade\r\n"
+           b"Upgrade: culvert/1\r\nCulvert-Hello: " + hello.hex().encode() + b"\r\n\r\n")
+    yield b"\x20POST /tunnel/v1/enrolments HTTP/1.1\r\nHost: gw\r\nContent-Length: 13\r\n\r\n{\"secret\": 1}"
+    yield b"\xffPUT /tunnel/v1/forwards HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+    yield b"\x00GET /tunnel/v1/health HTTP/1.0\r\n\r\nbehind"
+
+
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     out = pathlib.Path(sys.argv[1])
     chance = random.Random(1)
     session = [bytes(chance.randrange(256) for _ in range(n)) for n in (64, 300, 2000, 8000)]
-    for name, seeds in (("frame_splitter", splitter_seeds()), ("peer", peer_seeds()), ("session", session)):
+    seeds_of = {"frame_splitter": splitter_seeds(), "peer": peer_seeds(), "session": session, "http_front": http_seeds()}
+    for name, seeds in seeds_of.items():
         folder = out / f"fuzz_{name}"
         folder.mkdir(parents=True, exist_ok=True)
         for i, seed in enumerate(seeds):
