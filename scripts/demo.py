@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Callable
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from local_pair import BIN, ROOT, LocalPair, PairError, Process, accepts, free_port, wait_until  # noqa: E402
@@ -52,35 +53,56 @@ def cut_and_mend(pair: LocalPair, down_seconds: float) -> None:
     say(f"       the line is back; {time.monotonic() - mended:.1f} s later the same session goes on over a new lane")
 
 
-def replicate(pair: LocalPair, source: Path, port: int, down_seconds: float) -> float:
-    """Runs qemu-img and cuts the line when it reports CUT_AT_PERCENT. Seconds it took."""
+def serve_disk(image: Path, log: Path) -> tuple[Process, int]:
+    """An NBD server with `image` as export "disk"; and its port."""
+    port = free_port()
+    server = Process(["qemu-nbd", "--persistent", "--format=raw", "--export-name=disk", "--bind=127.0.0.1",
+                      f"--port={port}", "--cache=writeback", str(image)], log)
+    try:
+        wait_until("qemu-nbd accepting", lambda: accepts(port))
+    except BaseException:
+        server.stop()
+        raise
+    return server, port
+
+
+def convert(source: str, target: str, log: Path, halfway: Callable[[], None]) -> float:
+    """qemu-img convert -n; calls `halfway` once, when it reports CUT_AT_PERCENT. Seconds it took."""
     began = time.monotonic()
-    command = ["qemu-img", "convert", "-n", "-p", "-f", "raw", "-O", "raw", str(source), f"nbd://127.0.0.1:{port}/disk"]
+    command = ["qemu-img", "convert", "-n", "-p", "-f", "raw", "-O", "raw", source, target]
     say("  $ " + " ".join(command))
-    errors = pair.folder / "qemu-img.log"
-    with open(errors, "wb") as sink:
+    with open(log, "wb") as sink:
         copier = subprocess.Popen(["setpriv", "--pdeathsig", "TERM", *command], stdout=subprocess.PIPE, stderr=sink,
                                   stdin=subprocess.DEVNULL)
-    cut, next_shown = False, 0.0
+    called, next_shown = False, 0.0
     try:
         while piece := os.read(copier.stdout.fileno(), 4096):
             for percent in map(float, PROGRESS.findall(piece)):
                 if percent >= next_shown:
                     say(f"  {percent:5.1f} %  {time.monotonic() - began:5.1f} s")
                     next_shown = percent - percent % 10 + 10
-                if not cut and CUT_AT_PERCENT <= percent < 100:
-                    cut = True
-                    cut_and_mend(pair, down_seconds)
+                if not called and CUT_AT_PERCENT <= percent < 100:
+                    called = True
+                    halfway()
         if copier.wait() != 0:
-            raise PairError(f"qemu-img ended with {copier.returncode}: {errors.read_text(errors='replace').strip()}")
+            raise PairError(f"qemu-img ended with {copier.returncode}: {log.read_text(errors='replace').strip()}")
     finally:
         if copier.poll() is None:
             copier.kill()
             copier.wait()
         copier.stdout.close()
-    if not cut:
+    if not called:
         raise PairError("qemu-img reported no progress between 40 and 100 %; use a larger --size-mib")
     return time.monotonic() - began
+
+
+def compare(source: Path, target: Path) -> str:
+    """QEMU's own verdict on two equal images; PairError if they differ."""
+    done = subprocess.run(["qemu-img", "compare", "-f", "raw", "-F", "raw", str(source), str(target)],
+                          capture_output=True, text=True)
+    if done.returncode != 0:
+        raise PairError(f"the images differ: {done.stdout.strip()} {done.stderr.strip()}")
+    return done.stdout.strip()
 
 
 def demo(folder: Path, size_mib: int, down_seconds: float) -> None:
@@ -93,24 +115,19 @@ def demo(folder: Path, size_mib: int, down_seconds: float) -> None:
         make_image(source, size_mib)
         with open(target, "wb") as image:
             image.truncate(size_mib * MIB)
-        nbd_port = free_port()
-        nbd = Process(["qemu-nbd", "--persistent", "--format=raw", "--export-name=disk", "--bind=127.0.0.1",
-                       f"--port={nbd_port}", "--cache=writeback", str(target)], folder / "qemu-nbd.log")
-        wait_until("qemu-nbd accepting", lambda: accepts(nbd_port))
+        nbd, nbd_port = serve_disk(target, folder / "qemu-nbd.log")
         port = pair.add_forward("disk", nbd_port)
         say(f"agent port {port} leads to target 'disk' behind the gateway; look at it while this runs:")
         say(f"  {BIN / 'culvert-agent'} status --config {pair.agent_config}")
         say("replicating")
-        seconds = replicate(pair, source, port, down_seconds)
+        seconds = convert(str(source), f"nbd://127.0.0.1:{port}/disk", folder / "qemu-img.log",
+                          lambda: cut_and_mend(pair, down_seconds))
         status = pair.status()
         nbd.stop()
         say("comparing both images")
-        compared = subprocess.run(["qemu-img", "compare", "-f", "raw", "-F", "raw", str(source), str(target)],
-                                  capture_output=True, text=True)
-        if compared.returncode != 0:
-            raise PairError(f"the images differ: {compared.stdout.strip()} {compared.stderr.strip()}")
+        verdict = compare(source, target)
         resets = status["streams"]["reset_total"]
-        say(f"\n{compared.stdout.strip()}")
+        say(f"\n{verdict}")
         say(f"{size_mib} MiB in {seconds:.1f} s with {down_seconds:g} s of cut line in it: "
             f"{size_mib / seconds:.0f} MiB/s, {size_mib / (seconds - down_seconds):.0f} MiB/s while the line was up")
         say(f"streams reset: {resets}; qemu-img and qemu-nbd never noticed")
