@@ -37,6 +37,11 @@ struct Options {
   bool streams = false;
 };
 
+/// For `--json`: bytes that are not UTF-8 (a file name in an error) are replaced.
+std::string pretty(const json& object) {
+  return object.dump(2, ' ', false, json::error_handler_t::replace);
+}
+
 class Commands {
  public:
   Commands(const AgentCli& cli, Options& options) : cli_(cli), options_(options) {}
@@ -75,7 +80,7 @@ class Commands {
     if (!result) return std::move(result).error();
     for (const json& skipped : result->at("skipped")) cli_.err << skipped.get<std::string>() << "\n";
     if (options_.json) {
-      cli_.out << result->dump(2) << "\n";
+      cli_.out << pretty(*result) << "\n";
     } else {
       cli_.out << fmt::format("forward {} on port {}\n", result->at("name").get<std::string>(),
                               result->at("port").get<int>());
@@ -86,26 +91,26 @@ class Commands {
   Result<void> forward_list() const {
     auto result = ask("forward.list", json::object());
     if (!result) return std::move(result).error();
-    cli_.out << (options_.json ? result->dump(2) + "\n" : forwards_table(result->at("forwards")));
+    cli_.out << (options_.json ? pretty(*result) + "\n" : forwards_table(result->at("forwards")));
     return {};
   }
 
   Result<void> forward_remove() const {
     auto result = ask("forward.remove", {{"name", options_.name}});
     if (!result) return std::move(result).error();
-    cli_.out << (options_.json ? result->dump(2) : "removed forward " + options_.name) << "\n";
+    cli_.out << (options_.json ? pretty(*result) : "removed forward " + options_.name) << "\n";
     return {};
   }
 
   Result<void> status() const {
     auto answer = ask_running();
     if (answer) {
-      cli_.out << (options_.json ? answer->dump(2) + "\n" : status_table(*answer));
+      cli_.out << (options_.json ? pretty(*answer) + "\n" : status_table(*answer));
       return {};
     }
     if (options_.json) {
       const json error{{"code", errc_name(answer.error().code())}, {"message", answer.error().text()}};
-      cli_.out << json{{"error", error}}.dump(2) << "\n";
+      cli_.out << pretty({{"error", error}}) << "\n";
     }
     return std::move(answer).error();
   }

@@ -179,7 +179,9 @@ Result<json> ForwardService::add(const json& arguments) {
   if (!chosen) return std::move(chosen).error();
   Forward forward = std::move(wanted->forward);
   forward.port = chosen->port;
-  for (const std::string& skipped : chosen->skipped) spdlog::warn("forward={} {}", forward.name, skipped);
+  if (live_ != nullptr) {  // Offline the command shows them itself.
+    for (const std::string& skipped : chosen->skipped) spdlog::warn("forward={} {}", forward.name, skipped);
+  }
   if (auto saved = save_forward(directory_, forward); !saved) {
     if (live_ != nullptr) static_cast<void>(live_->remove(forward.name));
     return std::move(saved).error().at("add forward", forward.name);

@@ -4,6 +4,7 @@
 #include "tunnel-agent/agent.hpp"
 #include "tunnel-agent/cli.hpp"
 #include "tunnel-core/daemon/process.hpp"
+#include "tunnel-core/obs/log.hpp"
 
 int main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
@@ -11,5 +12,7 @@ int main(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     if (std::string_view{argv[i]}.starts_with("culvert-join-")) culvert::hide_argument(argv[i]);
   }
+  // spdlog begins on standard output, which belongs to results.
+  static_cast<void>(culvert::start_logging({}));
   return culvert::AgentCli{culvert::run_agent, std::cin, std::cout, std::cerr}.execute(arguments);
 }

@@ -31,6 +31,12 @@ std::string hex(ByteSpan bytes) {
   return text;
 }
 
+/// Host names and errors of the system may hold bytes that are not UTF-8: they are replaced, never thrown
+/// over.
+std::string to_text(const json& body) {
+  return body.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
 Duration jittered(Duration pause) {
   thread_local std::minstd_rand random{std::random_device{}()};
   const auto half = pause.count() / 2;
@@ -162,7 +168,7 @@ Result<Health> Client::health(Duration timeout) {
 
 Result<Enrolment> Client::enrol(ByteSpan secret, const std::string& csr_pem, Duration timeout) {
   const json body{{"secret", hex(secret)}, {"csr_pem", csr_pem}};
-  auto reply = impl_->call({"POST", "/tunnel/v1/enrolments", body.dump()}, Repeat::Safe, timeout, "enrol");
+  auto reply = impl_->call({"POST", "/tunnel/v1/enrolments", to_text(body)}, Repeat::Safe, timeout, "enrol");
   if (!reply) return std::move(reply).error();
   Enrolment enrolment;
   enrolment.org = reply->text("org");
@@ -215,7 +221,7 @@ Result<void> Client::report_forwards(const std::vector<ReportedForward>& forward
   }
   const json body{{"forwards", std::move(list)}};
   auto reply =
-      impl_->call({"PUT", "/tunnel/v1/forwards", body.dump()}, Repeat::Safe, timeout, "report forwards");
+      impl_->call({"PUT", "/tunnel/v1/forwards", to_text(body)}, Repeat::Safe, timeout, "report forwards");
   if (!reply) return std::move(reply).error();
   return {};
 }
@@ -236,7 +242,7 @@ Result<SessionGrant> Client::create_session(const SessionRequest& request, Durat
                   {"host_name", request.host_name},
                   {"replay_memory_bytes", request.replay_memory.value}};
   auto reply =
-      impl_->call({"POST", "/tunnel/v1/sessions", body.dump()}, Repeat::Safe, timeout, "create a session");
+      impl_->call({"POST", "/tunnel/v1/sessions", to_text(body)}, Repeat::Safe, timeout, "create a session");
   if (!reply) return std::move(reply).error();
   SessionGrant grant = read_grant(*reply);
   return checked(std::move(grant), *reply, impl_->url);

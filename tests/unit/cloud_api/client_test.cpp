@@ -336,6 +336,14 @@ TEST_CASE("Client: forwards are reported and read back, streams are listed", "[c
   CHECK(open->at(0).received_bytes == 2);
 }
 
+TEST_CASE("Client: a host name that is not UTF-8 is sent with replacements instead of failing",
+          "[cloud_api]") {
+  TestGateway gateway{trusted(), always(http_reply(403, ""))};
+  const SessionRequest request{Bytes(16), "0.1.0", "t\xff", 64_MiB};
+  check_error(client_of(gateway.url())->create_session(request), Errc::Forbidden, "403");
+  CHECK(nlohmann::json::parse(gateway.requests().at(0).body())["host_name"] == "t\xEF\xBF\xBD");
+}
+
 TEST_CASE("Client: an identity whose key is another's, or a URL that is none, is refused at once",
           "[cloud_api]") {
   const auto one = pki().site("acme", "tokyo");
