@@ -1,9 +1,10 @@
 // Puts the bytes of one direction of one stream in order. No credit here: that is ReceiveHalf.
 //
 // A payload that fills its slab keeps it (no copy). Everything smaller is copied into pages addressed by
-// offset: page k holds the bytes [k·16 KiB, (k+1)·16 KiB). A window of W bytes touches at most W/16 KiB + 1
-// pages, so no framing, however hostile, makes the buffer larger than its window and one slab. Where kept
-// slabs and pages together would pass that, the kept ones are copied into pages, each byte at most once.
+// offset: page k holds the bytes [k·16 KiB, (k+1)·16 KiB). A window of W bytes begins and ends
+// anywhere in a page, so it touches less than W/16 KiB + 2 of them: no framing, however hostile, makes the
+// buffer larger than its window and two slabs. Where kept slabs and pages together would pass that, the kept
+// ones are copied into pages, each byte at most once.
 #pragma once
 
 #include <cstdint>
