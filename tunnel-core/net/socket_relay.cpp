@@ -32,6 +32,11 @@ bool would_block(int error) {
   return error == EAGAIN || error == EWOULDBLOCK;
 }
 
+void reset_when_closed(asio::ip::tcp::socket& socket, bool reset) {
+  error_code ignored;
+  socket.set_option(asio::socket_base::linger(reset, 0), ignored);
+}
+
 }  // namespace
 
 SocketRelay::SocketRelay(SessionDriver& driver, asio::ip::tcp::socket socket)
@@ -39,6 +44,9 @@ SocketRelay::SocketRelay(SessionDriver& driver, asio::ip::tcp::socket socket)
   error_code ignored;
   socket_.native_non_blocking(true, ignored);
   tune_local_socket(socket_.native_handle());
+  // From the beginning, so that the kernel resets the stream too when it closes the socket of a killed
+  // process.
+  reset_when_closed(socket_, true);
 }
 
 void SocketRelay::start(StreamId id) {
@@ -54,30 +62,37 @@ void SocketRelay::handle_writable() {
   if (!waiting_input_) read_socket();
 }
 
+SocketRelay::Input SocketRelay::take_input() {
+  MutableByteSpan spans[kSpans];
+  Session& session = driver_->session();
+  const std::size_t count = session.prepare_read(id_, spans);
+  if (count == 0) return {};
+  iovec vectors[kSpans];
+  Input input;
+  input.room = fill<MutableByteSpan>(vectors, {spans, count});
+  msghdr message{};
+  message.msg_iov = vectors;
+  message.msg_iovlen = count;
+  input.taken = ::recvmsg(socket_.native_handle(), &message, MSG_DONTWAIT);
+  input.error = input.taken < 0 ? errno : 0;
+  session.commit_read(id_, input.taken > 0 ? static_cast<std::size_t>(input.taken) : 0, driver_->now());
+  return input;
+}
+
 void SocketRelay::read_socket() {
   while (driver_ != nullptr && !input_ended_) {
-    MutableByteSpan spans[kSpans];
-    Session& session = driver_->session();
-    const std::size_t count = session.prepare_read(id_, spans);
-    if (count == 0) return watch_for_reset();
-    iovec vectors[kSpans];
-    const std::size_t room = fill<MutableByteSpan>(vectors, {spans, count});
-    msghdr message{};
-    message.msg_iov = vectors;
-    message.msg_iovlen = count;
-    const ssize_t n = ::recvmsg(socket_.native_handle(), &message, MSG_DONTWAIT);
-    const int error = n < 0 ? errno : 0;
-    session.commit_read(id_, n > 0 ? static_cast<std::size_t>(n) : 0, driver_->now());
-    if (n > 0) {
-      if (static_cast<std::size_t>(n) < room) return wait_for_input();
-    } else if (n == 0) {
+    const Input input = take_input();
+    if (input.room == 0) return watch_for_reset();
+    if (input.taken > 0) {
+      if (static_cast<std::size_t>(input.taken) < input.room) return wait_for_input();
+    } else if (input.taken == 0) {
       input_ended_ = true;
-      session.finish_stream(id_, driver_->now());
+      driver_->session().finish_stream(id_, driver_->now());
       return watch_for_reset();
-    } else if (would_block(error)) {
+    } else if (would_block(input.error)) {
       return wait_for_input();
-    } else if (error != EINTR) {
-      return socket_failed(error);
+    } else if (input.error != EINTR) {
+      return socket_failed(input.error);
     }
   }
 }
@@ -158,6 +173,13 @@ void SocketRelay::watch_for_reset() {
 }
 
 void SocketRelay::socket_failed(int error) {
+  // A target that answers and then resets is heard, although a failed write may be the first we learn of it.
+  // The end that is read after a reset is no end of the stream: whoever reports the error of a socket takes
+  // it away.
+  if (!input_ended_) {
+    while (take_input().taken > 0) {
+    }
+  }
   const bool cancelled = error == ECONNRESET || error == EPIPE;
   SessionDriver& driver = *driver_;
   const auto keep = shared_from_this();
@@ -170,6 +192,7 @@ void SocketRelay::socket_failed(int error) {
 
 void SocketRelay::close() {
   driver_ = nullptr;
+  reset_when_closed(socket_, false);
   error_code ignored;
   socket_.close(ignored);
 }
@@ -177,7 +200,6 @@ void SocketRelay::close() {
 void SocketRelay::abort() {
   driver_ = nullptr;
   error_code ignored;
-  socket_.set_option(asio::socket_base::linger(true, 0), ignored);
   socket_.close(ignored);
 }
 

@@ -6,6 +6,8 @@
 // An idle relay owns no buffer and no coroutine: one pending readiness handler is all. Of one thread.
 #pragma once
 
+#include <sys/types.h>
+
 #include <boost/asio/ip/tcp.hpp>
 #include <memory>
 
@@ -35,6 +37,15 @@ class SocketRelay : public std::enable_shared_from_this<SocketRelay> {
   void abort();
 
  private:
+  /// What one read brought. `room` 0: the stream takes nothing now. `taken` 0 with room: the end; negative:
+  /// `error`.
+  struct Input {
+    std::size_t room = 0;
+    ssize_t taken = 0;
+    int error = 0;
+  };
+
+  Input take_input();
   void read_socket();
   void write_socket();
   void wait_for_input();
