@@ -65,6 +65,7 @@ class Process:
     def __init__(self, command: list[str], log: Path, ready: Optional[str] = None, seconds: float = 30,
                  user: Optional[str] = None, stop_signal: signal.Signals = signal.SIGTERM):
         self.name, self.log, self.stop_signal = Path(command[0]).name, log, stop_signal
+        self.log_from = log.stat().st_size if log.exists() else 0  # Where this run's lines begin.
         with open(log, "ab") as sink:
             self.process = subprocess.Popen(["setpriv", "--pdeathsig", stop_signal.name[3:], *as_user(user), *command],
                                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=sink,

@@ -4,7 +4,8 @@ the reason, and the stream beside it goes on."""
 import socket
 from pathlib import Path
 
-from support.scenario import LocalPair, check, free_port, gateway, how_refused, main, refuses, wait_for_log, wait_until
+from support.scenario import (QUICK_END, LocalPair, check, free_port, gateway, how_refused, main, refuses, wait_for_log,
+                              wait_until)
 from support.tcp import DeafTarget, Echo, echoes, source
 
 
@@ -26,7 +27,7 @@ def resolves_to_loopback(name: str) -> bool:
 def scenario(folder: Path) -> None:
     pair, echo, deaf = LocalPair(folder), Echo(), DeafTarget()
     try:
-        pair.start_new(settings={"[limits]": '[limits]\ndial_timeout = "1 s"'})
+        pair.start_new(settings={**QUICK_END, '#dial_timeout = "20 s"': 'dial_timeout = "1 s"'})
         failures(pair, echo, deaf)
     finally:
         pair.stop()
