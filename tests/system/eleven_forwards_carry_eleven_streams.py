@@ -153,7 +153,8 @@ def main() -> None:
     if "--default-pool" in sys.argv:
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
         play(default_pool)
-    alone = ["setpriv", "--pdeathsig", "TERM", "unshare", "--net", *(() if os.geteuid() == 0 else ("--user", "--map-root-user"))]
+    as_root = () if os.geteuid() == 0 else ("--user", "--map-root-user")
+    alone = ["setpriv", "--pdeathsig", "TERM", "unshare", "--net", *as_root]
     if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode == 0:
         code = subprocess.run([*alone, sys.executable, __file__, "--default-pool"], check=False).returncode
         if code != 0:

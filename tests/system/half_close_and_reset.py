@@ -7,12 +7,12 @@ that was written before a reset arrives before it.
 import os
 import select
 import socket
-import struct
 import threading
 import time
 from typing import Optional
 
 from support.play import Scenario, play
+from support.scenario import reset
 
 from local_pair import PairError, wait_until
 
@@ -55,11 +55,6 @@ def read_to_end(sock: socket.socket) -> tuple[bytes, str]:
         return bytes(data), "reset"
     except TimeoutError:
         return bytes(data), "open"
-
-
-def reset(sock: socket.socket) -> None:
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
 
 
 def reset_seen_after(sock: socket.socket, seconds: float) -> Optional[float]:
@@ -106,7 +101,8 @@ def reset_by_one_side(scenario: Scenario, ends: Ends) -> None:
         one, other = ends.open() if name == "source" else tuple(reversed(ends.open()))
         reset(one)
         took = reset_seen_after(other, PROMPT_SECONDS)
-        scenario.check(f"the {name} reset an idle stream; the other side saw a reset after {took or 0:.2f} s", took is not None)
+        scenario.check(f"the {name} reset an idle stream; the other side saw a reset after {took or 0:.2f} s",
+                       took is not None)
         other.close()
 
         one, other = ends.open() if name == "source" else tuple(reversed(ends.open()))
@@ -114,7 +110,8 @@ def reset_by_one_side(scenario: Scenario, ends: Ends) -> None:
         reset(one)
         took = reset_seen_after(other, FULL_WINDOW_SECONDS)
         scenario.check(f"the {name} reset a stream that was full with {sent / MIB:.1f} MiB which the other side did "
-                       f"not read; it saw a reset after {took or 0:.2f} s", took is not None)
+                       f"not read; it saw a reset after {took or 0:.2f} s",
+                       took is not None)
         other.close()
 
         one, other = ends.open() if name == "source" else tuple(reversed(ends.open()))
@@ -123,7 +120,8 @@ def reset_by_one_side(scenario: Scenario, ends: Ends) -> None:
             raise PairError(f"the {name} did not see the other side's orderly end")
         reset(one)
         took = reset_seen_after(other, PROMPT_SECONDS)
-        scenario.check(f"the {name} reset a stream that the other side had half-closed; it saw a reset after {took or 0:.2f} s",
+        scenario.check(f"the {name} reset a stream that the other side had half-closed, which saw it after "
+                       f"{took or 0:.2f} s",
                        took is not None)
         other.close()
 

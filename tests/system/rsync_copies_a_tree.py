@@ -53,7 +53,8 @@ def equal(found: dict, expected: dict) -> tuple[bool, list]:
 def start_daemon(scenario: Scenario, stored: Path) -> int:
     port, config = free_port(), scenario.folder / "rsyncd.conf"
     config.write_text(f"use chroot = no\nlock file = {scenario.folder}/rsyncd.lock\n"
-                      f"[tree]\npath = {stored}\nread only = no\nmunge symlinks = no\nuid = {os.getuid()}\ngid = {os.getgid()}\n")
+                      f"[tree]\npath = {stored}\nread only = no\nmunge symlinks = no\n"
+                      f"uid = {os.getuid()}\ngid = {os.getgid()}\n")
     scenario.keep(Process(["rsync", "--daemon", "--no-detach", "--address=127.0.0.1", f"--port={port}",
                            f"--config={config}", f"--log-file={scenario.folder}/rsyncd.log"],
                           scenario.folder / "rsyncd-start.log"))

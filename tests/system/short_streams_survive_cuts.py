@@ -95,8 +95,8 @@ def scenario_body(scenario: Scenario) -> None:
     stop.set()
     for worker in workers:
         worker.join(60)
-    scenario.check("no stream hangs and none is broken", not errors and not any(map(threading.Thread.is_alive, workers)),
-                   errors)
+    hanging = sum(worker.is_alive() for worker in workers)
+    scenario.check("no stream hangs and none is broken", not hanging and not errors, (hanging, errors))
     scenario.check(f"{sum(done)} streams through {outages} outages came whole", sum(done) > WORKERS, errors)
     scenario.check("the target was reached once for each", target.accepted == sum(done) and not target.errors,
                    (target.accepted, target.errors))
