@@ -1,10 +1,13 @@
 #include "tunnel-core/mux/lane.hpp"
 
+#include <bit>
+
 namespace culvert {
 namespace {
 
 constexpr std::size_t kLeastSealed = 16 * 1024;
 constexpr std::size_t kMostSealed = 256 * 1024;
+constexpr std::size_t kMostInKernel = 4 * 1024 * 1024;
 constexpr Duration kRateWindow = 10ms;
 
 }  // namespace
@@ -44,6 +47,11 @@ void Lane::measure(Instant sent_at, Instant now) {
 std::size_t Lane::seal_budget() const {
   if (rate_ == 0) return kMostSealed;
   return std::clamp(static_cast<std::size_t>(rate_ * 0.002), kLeastSealed, kMostSealed);
+}
+
+std::size_t Lane::kernel_budget() const {
+  if (rate_ == 0) return kMostSealed;
+  return std::clamp(std::bit_ceil(static_cast<std::size_t>(rate_ * 0.002)), kLeastSealed, kMostInKernel);
 }
 
 }  // namespace culvert

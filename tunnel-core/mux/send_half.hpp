@@ -65,6 +65,7 @@ class SendHalf {
   std::uint64_t unaccepted() const { return read_ - accepted_; }
   bool all_accepted() const { return accepted_ == read_; }
   std::uint64_t sent() const { return sent_; }
+  std::uint64_t unsent() const { return read_ - sent_; }
   std::size_t allocated_bytes() const { return slab_count_ * kSlabSize; }
   void release_idle_storage();
   void clear();

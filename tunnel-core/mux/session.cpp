@@ -272,6 +272,11 @@ std::optional<SessionEvent> Session::poll_session_event() {
   return event;
 }
 
+/// Reading goes on when half of what may wait unsent has left: many bytes with one call, not a frame with each.
+void Session::signal_room(Stream& stream) {
+  if (stream.asked_to_read && stream.send.unsent() * 2 <= config_.read_ahead) signal(stream, kWritable);
+}
+
 void Session::make_due(Stream& stream, std::uint8_t flags) {
   stream.due |= flags;
   control_list_.push_back(stream);

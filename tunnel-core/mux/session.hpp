@@ -135,6 +135,8 @@ class Session {
   std::optional<Transmit> poll_transmit(LaneId lane, Instant now);
   /// How much may wait sealed on this lane, bytes.
   std::size_t seal_budget(LaneId lane) const;
+  /// How much the kernel may queue unsent on this lane, bytes.
+  std::size_t kernel_budget(LaneId lane) const;
 
   // ---- Time, events, end ----------------------------------------------------------------------------------
 
@@ -164,6 +166,7 @@ class Session {
   Stream* find(StreamId id) const;
   Result<Stream*> add_stream(StreamId id, OpenInfo info, StreamPhase phase, Instant now);
   void signal(Stream& stream, StreamSignal signal);
+  void signal_room(Stream& stream);
   void make_due(Stream& stream, std::uint8_t flags);
   void activate(Stream& stream);
   void request_ack(Stream& stream, Instant now);

@@ -16,7 +16,7 @@ struct SessionConfig {
   Duration resume_deadline = 10min;    ///< Without a lane for this long, the session ends.
   Duration first_lane_deadline = 30s;  ///< A session that never had a lane ends after this.
   Duration open_timeout = 30s;         ///< From open_stream() to the peer's answer.
-  std::size_t read_ahead = 16 * kMaxPayload;  ///< Bytes of a stream that may wait unsent.
+  std::size_t read_ahead = 32 * kMaxPayload;  ///< Bytes of a stream that may wait unsent.
 };
 
 }  // namespace culvert

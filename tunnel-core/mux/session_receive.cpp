@@ -217,7 +217,7 @@ Result<void> Session::handle_ack(Stream& stream, const Frame& frame, Instant now
     return {};
   }
   activate(stream);
-  if (stream.asked_to_read) signal(stream, kWritable);
+  signal_room(stream);
   note_active(stream, now);
   maybe_finish(stream);
   return {};

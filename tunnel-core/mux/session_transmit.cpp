@@ -31,6 +31,11 @@ std::size_t Session::seal_budget(LaneId id) const {
   return lane == nullptr ? 0 : lane->seal_budget();
 }
 
+std::size_t Session::kernel_budget(LaneId id) const {
+  const Lane* const lane = find_lane(id);
+  return lane == nullptr ? 0 : lane->kernel_budget();
+}
+
 /// Writes header and payload into the scratch frame: everything but bulk data goes out this way.
 Transmit Session::encode(Lane& lane, const FrameHeader& header, ByteSpan payload, Instant now) {
   FrameHeader complete = header;
@@ -171,7 +176,7 @@ std::optional<Transmit> Session::transmit_data(Lane& lane, Instant now) {
     bulk_list_.move_to_back(*stream);  // One quantum ahead of the others was its share.
   }
   // Reading may go on when what was read has gone out; the socket waits for this in its relay.
-  if (stream->asked_to_read) signal(*stream, kWritable);
+  signal_room(*stream);
   lane.note_sent(header, now);
   std::byte* const head = piece.headroom != nullptr ? piece.headroom : scratch_;
   encode_header(header, head);

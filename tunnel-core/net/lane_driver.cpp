@@ -106,9 +106,9 @@ LaneDriver::Transmitted LaneDriver::transmit() {
 bool LaneDriver::seal_frames() {
   TlsEngine& engine = stream_->engine();
   const std::size_t budget = driver_->session().seal_budget(id_);
-  if (budget != lowat_ && budget > 0) {
-    lowat_ = budget;
-    set_notsent_lowat(stream_->socket().native_handle(), budget);
+  if (const std::size_t in_kernel = driver_->session().kernel_budget(id_); in_kernel != lowat_) {
+    lowat_ = in_kernel;
+    set_notsent_lowat(stream_->socket().native_handle(), in_kernel);
   }
   while (engine.unsent() + packed_ < budget) {
     const auto frame = driver_->session().poll_transmit(id_, driver_->now());
