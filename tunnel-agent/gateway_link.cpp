@@ -205,11 +205,11 @@ asio::awaitable<void> GatewayLink::pause() {
 void GatewayLink::note_failure(const Error& error) {
   const bool had_lane = driver_->session().epoch() > 0 && !driver_->session().ended();
   set_state(had_lane ? SessionState::Stalled : SessionState::Down, error.text());
-  // One line per kind of trouble, not one per attempt.
-  if (last_logged_ == error.text()) return;
-  last_logged_ = error.text();
-  spdlog::warn("no session with {}, trying again: {}: {}", config_.gateway_url, errc_name(error.code()),
-               error.text());
+  // One line per kind of trouble in one outage, not one per attempt.
+  if (!logged_.insert(error.code()).second) return;
+  spdlog::warn("{} {}, trying again: {}: {}",
+               had_lane ? "the session waits for a lane to" : "no session with", config_.gateway_url,
+               errc_name(error.code()), error.text());
 }
 
 void GatewayLink::set_state(SessionState state, std::string error) {
@@ -263,7 +263,7 @@ void GatewayLink::handle_reset(StreamId id, const OpenInfo& info, Errc reason, c
 void GatewayLink::handle_lane_up(LaneId id) {
   spdlog::info("session={} lane={} up epoch={} streams={}", session_text(grant_->id), id.value, epoch_,
                driver_->session().stats().streams);
-  last_logged_.clear();
+  logged_.clear();
   set_state(SessionState::Up, {});
 }
 

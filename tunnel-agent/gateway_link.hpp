@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <random>
+#include <set>
 #include <string>
 
 #include "cloud-api-client/include/cloud_api/client.hpp"
@@ -89,7 +90,7 @@ class GatewayLink final : public SessionObserver, public StreamSink {
   SessionState state_ = SessionState::Connecting;
   std::string since_;
   std::string error_;
-  std::string last_logged_;
+  std::set<Errc> logged_;  ///< Kinds of trouble told since the last lane.
   Instant trying_since_{};
   std::uint64_t opened_before_ = 0;  ///< Of sessions that have ended.
   std::uint64_t reset_before_ = 0;

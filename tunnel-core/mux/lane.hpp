@@ -65,8 +65,8 @@ class Lane {
 
   /// Bytes that may wait sealed before the kernel has taken them: 2 ms at the measured rate.
   std::size_t seal_budget() const;
-  /// The same for what the kernel may queue unsent, a power of two. Its cap is higher: a queue that runs dry before this
-  /// thread is scheduled again leaves a fast line idle.
+  /// The same for what the kernel may queue unsent, a power of two. Its cap is higher: a queue that runs dry
+  /// before this thread is scheduled again leaves a fast line idle.
   std::size_t kernel_budget() const;
   Duration round_trip() const { return round_trip_; }
 

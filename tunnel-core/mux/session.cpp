@@ -250,7 +250,10 @@ std::optional<StreamEvent> Session::poll_stream_event() {
       const bool last = signal == kReset || signal == kFinished;
       if (last) stream->signals = 0;
       if (stream->signals == 0) stream->event_hook.unlink();
-      StreamEvent event{stream->id, signal, stream->owner, stream->reset_reason,
+      StreamEvent event{stream->id,
+                        signal,
+                        stream->owner,
+                        stream->reset_reason,
                         signal == kReset ? stream->reset_text : std::string{},
                         signal == kReset || signal == kOpened ? stream->info : OpenInfo{}};
       if (last) {
@@ -272,7 +275,8 @@ std::optional<SessionEvent> Session::poll_session_event() {
   return event;
 }
 
-/// Reading goes on when half of what may wait unsent has left: many bytes with one call, not a frame with each.
+/// Reading goes on when half of what may wait unsent has left: many bytes with one call, not a frame with
+/// each.
 void Session::signal_room(Stream& stream) {
   if (stream.asked_to_read && stream.send.unsent() * 2 <= config_.read_ahead) signal(stream, kWritable);
 }
@@ -307,8 +311,9 @@ std::vector<StreamStats> Session::stream_stats(std::size_t most) const {
   for (const auto& [id, stream] : streams_) {
     if (all.size() == most) break;
     if (stream->phase == StreamPhase::Resetting || stream->phase == StreamPhase::Ended) continue;
-    all.push_back({stream->id, stream->info.target, stream->info.source, stream->opened_at, stream->phase == StreamPhase::Opening, stream->send.sent(),
-                   stream->receive.accepted(), stream->send.unaccepted()});
+    all.push_back({stream->id, stream->info.target, stream->info.source, stream->opened_at,
+                   stream->phase == StreamPhase::Opening, stream->send.sent(), stream->receive.accepted(),
+                   stream->send.unaccepted()});
   }
   return all;
 }

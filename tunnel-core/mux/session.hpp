@@ -64,7 +64,7 @@ struct StreamStats {
   std::string target;
   std::string source;
   Instant opened_at;
-  bool opening;                  ///< The peer has not answered yet.
+  bool opening;  ///< The peer has not answered yet.
   std::uint64_t sent_bytes;
   std::uint64_t received_bytes;  ///< Accepted by the local socket.
   std::uint64_t backlog_bytes;   ///< Read from the local socket, not yet accepted by the peer.

@@ -45,6 +45,12 @@ Result<void> Session::attach_lane(LaneId id, std::uint32_t epoch, ByteCount peer
   if (!used_lanes_.insert(id).second) {
     return Error{Errc::EpochInvalid, "lane " + std::to_string(id.value) + " was used in this epoch already"};
   }
+  if (lanes_.empty()) {
+    for (Stream* stream = resetting_list_.front(); stream != nullptr;
+         stream = resetting_list_.next(*stream)) {
+      stream->reset_deadline = now + kResetGrace;
+    }
+  }
   lanes_.emplace(id, std::make_unique<Lane>(id, slabs_, now));
   credit_.peer_replay = peer_replay.value;
   had_lane_ = true;
@@ -121,7 +127,9 @@ Instant Session::poll_timeout() const {
     consider(laneless_since_ + (had_lane_ ? config_.resume_deadline : config_.first_lane_deadline));
   if (const Stream* const stream = ack_list_.front()) consider(stream->deadline);
   if (const Stream* const stream = opening_list_.front()) consider(stream->open_deadline);
-  if (const Stream* const stream = resetting_list_.front()) consider(stream->reset_deadline);
+  if (const Stream* const stream = resetting_list_.front(); stream != nullptr && !lanes_.empty()) {
+    consider(stream->reset_deadline);
+  }
   if (!active_list_.empty()) consider(next_idle_check_);
   if (!starved_list_.empty()) consider(next_starved_check_);
   return next;
@@ -149,7 +157,8 @@ void Session::handle_timeout(Instant now) {
                 lanes_.empty() ? "the session is down" : "the target was not reached in time");
     signal(*stream, kReset);
   }
-  while (Stream* const stream = resetting_list_.front()) {
+  // Without a lane nothing can be accepted: the time for it stands still.
+  while (Stream* const stream = lanes_.empty() ? nullptr : resetting_list_.front()) {
     if (stream->reset_deadline > now) break;
     start_reset(*stream, stream->reset_reason, std::string{stream->reset_text});
   }

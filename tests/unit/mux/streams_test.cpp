@@ -90,6 +90,25 @@ TEST_CASE("Stream: reset after delivery waits 2 s at the most, and accepts nothi
   CHECK(peer.take(FrameType::Reset).size() == 1);
 }
 
+TEST_CASE("Stream: the 2 s of a reset after delivery stand still while the session has no lane", "[mux]") {
+  RawPeer peer;
+  peer.attach();
+  const StreamId id = peer.open();
+  peer.write(id, 1000);
+  peer.session.handle_lane_lost(LaneId{1}, peer.now);
+  peer.session.reset_stream_after_delivery(id, Errc::StreamCancelled, "", peer.now);
+  peer.pass(1min, false);
+  peer.attach(1, 2);
+  std::size_t data_frames = 0;
+  for (const SentFrame& frame : peer.take()) {
+    CHECK(frame.header.type != FrameType::Reset);
+    data_frames += frame.header.type == FrameType::Data ? 1 : 0;
+  }
+  CHECK(data_frames == 1);
+  peer.pass(2s);
+  CHECK(peer.take(FrameType::Reset).size() == 1);
+}
+
 TEST_CASE("Stream: the limit of streams refuses ours with an error and the peer's with RESET", "[mux]") {
   RawPeer peer{{.streams = 2}};
   peer.attach();
