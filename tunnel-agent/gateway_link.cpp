@@ -10,6 +10,7 @@
 #include "certs/utc_time.hpp"
 #include "tunnel-agent/lane_dialer.hpp"
 #include "tunnel-core/daemon/process.hpp"
+#include "tunnel-core/net/run_blocking.hpp"
 #include "tunnel-core/obs/log.hpp"
 #include "tunnel-core/obs/log_context.hpp"
 
@@ -134,9 +135,8 @@ asio::awaitable<void> GatewayLink::run() {
 
 asio::awaitable<bool> GatewayLink::obtain_session() {
   const cloud_api::SessionRequest request{instance_id_, CULVERT_VERSION, host_name(), config_.session_memory};
-  co_await asio::post(control_, asio::use_awaitable);
-  auto grant = client_.create_session(request);
-  co_await asio::post(thread_.io(), asio::use_awaitable);
+  auto work = [this, request] { return client_.create_session(request); };
+  auto grant = co_await run_blocking(control_, std::move(work));
   if (!grant) {
     note_failure(grant.error());
     co_return false;

@@ -9,6 +9,7 @@
 #include "certs/certificate.hpp"
 #include "certs/site_identity.hpp"
 #include "tunnel-core/net/deadline.hpp"
+#include "tunnel-core/net/run_blocking.hpp"
 #include "tunnel-core/obs/log.hpp"
 
 namespace culvert {
@@ -117,10 +118,8 @@ asio::awaitable<bool> HttpFront::handshake(ConnectionPtr connection) {
 }
 
 asio::awaitable<ApiResponse> HttpFront::ask_router(ApiRequest request) {
-  co_await asio::post(control_, asio::use_awaitable);
-  ApiResponse response = router_.handle(request);
-  co_await asio::post(io_, asio::use_awaitable);
-  co_return response;
+  auto work = [this, request = std::move(request)] { return router_.handle(request); };
+  co_return co_await run_blocking(control_, std::move(work));
 }
 
 /// One request and its answer. False: the connection is finished, or on its way to become a lane.
