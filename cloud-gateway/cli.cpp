@@ -5,6 +5,7 @@
 #include <map>
 
 #include "cloud-gateway/control/version.hpp"
+#include "tunnel-core/daemon/usage_error.hpp"
 
 namespace culvert {
 
@@ -48,8 +49,6 @@ class CommandLine {
               const std::string& example, const std::vector<Positional>& positionals);
   void with_json(Leaf& leaf);
   CliCommand command_of(const Leaf& leaf) const;
-  std::string what_is_wrong(const CLI::ParseError& error) const;
-  std::string help_path() const;
 
   CLI::App app_{
       "The provider's end of Culvert: carries replication streams of many organizations to their targets.",
@@ -115,8 +114,9 @@ void CommandLine::add_orgs() {
   admin(org, "add", "org.add", "Add an org", "culvert-gateway org add acme",
         {{"ORG", "Its name: a-z, 0-9, '-'"}});
   with_json(admin(org, "list", "org.list", "List the orgs", "culvert-gateway org list --json", {}));
-  admin(org, "remove", "org.remove", "Remove an org with its targets and sites, and end its sessions",
-        "culvert-gateway org remove acme", {{"ORG", "Its name"}});
+  with_json(admin(org, "remove", "org.remove",
+                  "Remove an org with its targets and sites, and end its sessions",
+                  "culvert-gateway org remove acme", {{"ORG", "Its name"}}));
 }
 
 void CommandLine::add_targets() {
@@ -131,16 +131,18 @@ void CommandLine::add_targets() {
          {"ADDRESS", "HOST:PORT, IPv6 in brackets: [2001:db8::7]:5432"}});
   with_json(admin(target, "list", "target.list", "List the targets", "culvert-gateway target list acme",
                   {{"ORG", "Of this org only", false}}));
-  admin(target, "remove", "target.remove", "Take a target away from an org; running streams to it go on",
-        "culvert-gateway target remove acme dr-db", {{"ORG", "The org"}, {"TARGET", "The target's name"}});
+  with_json(admin(
+      target, "remove", "target.remove", "Take a target away from an org; running streams to it go on",
+      "culvert-gateway target remove acme dr-db", {{"ORG", "The org"}, {"TARGET", "The target's name"}}));
 }
 
 void CommandLine::add_sites() {
   CLI::App* site = group("site", "Sites: the enrolled agents of an org");
   with_json(admin(site, "list", "site.list", "List the sites", "culvert-gateway site list acme",
                   {{"ORG", "Of this org only", false}}));
-  admin(site, "remove", "site.remove", "Remove a site: its certificates are refused and its sessions end",
-        "culvert-gateway site remove acme tokyo", {{"ORG", "The org"}, {"SITE", "The site"}});
+  with_json(admin(site, "remove", "site.remove",
+                  "Remove a site: its certificates are refused and its sessions end",
+                  "culvert-gateway site remove acme tokyo", {{"ORG", "The org"}, {"SITE", "The site"}}));
   admin(&app_, "join-token", "join-token",
         "Print a joining string for one site, valid 24 hours, once; adds the site when it is new",
         "culvert-gateway join-token acme tokyo",
@@ -197,7 +199,7 @@ Result<CliParse> CommandLine::parse(int argc, const char* const* argv) {
   } catch (const CLI::CallForVersion& version) {
     return CliParse{std::nullopt, std::string{version.what()} + "\n"};
   } catch (const CLI::ParseError& error) {
-    return Error{Errc::UsageInvalid, what_is_wrong(error) + "; see '" + help_path() + " --help'"};
+    return usage_error(app_, error);
   }
   for (const Leaf& leaf : leaves_) {
     if (leaf.app->parsed()) return CliParse{command_of(leaf), {}};
@@ -215,27 +217,6 @@ CliCommand CommandLine::command_of(const Leaf& leaf) const {
     if (!value.empty()) command.arguments[key] = value;
   }
   return command;
-}
-
-/// CLI11 says that a subcommand is missing even where there was one that it did not know.
-std::string CommandLine::what_is_wrong(const CLI::ParseError& error) const {
-  const bool lacks_command = dynamic_cast<const CLI::RequiredError*>(&error) != nullptr &&
-                             std::string_view{error.what()}.find("ubcommand") != std::string_view::npos;
-  if (!lacks_command) return error.what();
-  const auto unknown = app_.remaining(/*recurse=*/true);
-  return unknown.empty() ? "a command is missing" : "there is no command '" + unknown.front() + "' here";
-}
-
-/// The commands as far as they were understood: the help that fits the mistake.
-std::string CommandLine::help_path() const {
-  std::string path = "culvert-gateway";
-  const CLI::App* app = &app_;
-  for (auto subcommands = app->get_subcommands(); !subcommands.empty();
-       subcommands = app->get_subcommands()) {
-    app = subcommands.front();
-    path += " " + app->get_name();
-  }
-  return path;
 }
 
 }  // namespace

@@ -38,7 +38,7 @@ JoiningTerms Gateway::joining_terms() const {
 }
 
 Result<Gateway> open_gateway(const GatewayConfig& config) {
-  auto lock = DataDirLock::acquire(config.data_dir);
+  auto lock = DataDirLock::acquire(config.data_dir, kDaemonLockPatience);
   if (!lock) return std::move(lock).error();
   auto authority = certs::load_authority(config.authorities, certs::Purpose::Sites);
   if (!authority) return std::move(authority).error();

@@ -175,7 +175,7 @@ class RunningAgent {
 }  // namespace
 
 Result<void> run_agent(const AgentConfig& config) {
-  auto lock = DataDirLock::acquire(config.data_dir);
+  auto lock = DataDirLock::acquire(config.data_dir, kDaemonLockPatience);
   if (!lock) return std::move(lock).error();
   raise_file_limit();
   auto identity = load_identity(config);

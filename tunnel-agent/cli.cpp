@@ -13,7 +13,9 @@
 #include "tunnel-agent/status.hpp"
 #include "tunnel-core/daemon/admin_socket.hpp"
 #include "tunnel-core/daemon/cli.hpp"
+#include "tunnel-core/daemon/usage_error.hpp"
 #include "tunnel-core/obs/log.hpp"
+#include "tunnel-core/obs/log_line.hpp"
 
 namespace culvert {
 
@@ -155,6 +157,7 @@ void declare_forward(CLI::App& app, Options& options) {
   CLI::App* forward =
       app.add_subcommand("forward", "Add, list and remove forwards: ports here that lead to targets");
   forward->require_subcommand(1);
+  forward->footer("Example:\n  culvert-agent forward list");
   CLI::App* add = command_with_config(*forward, options, "add", "Open a port that leads to a target",
                                       "culvert-agent forward add dr-db --port 10003");
   add->add_option("NAME", options.name, "The target's name, as the provider gave it")->required();
@@ -181,6 +184,7 @@ void declare_forward(CLI::App& app, Options& options) {
 }
 
 void declare(CLI::App& app, Options& options) {
+  app.set_version_flag("--version", "culvert-agent " CULVERT_VERSION);
   app.require_subcommand(1);
   app.footer(
       "Example:\n  culvert-agent join - --data /var/lib/culvert-agent < joining-string\n"
@@ -224,9 +228,15 @@ int AgentCli::execute(const std::vector<std::string>& arguments) const {
   try {
     std::vector<std::string> reversed{arguments.rbegin(), arguments.rend()};  // As CLI11 wants a vector.
     app.parse(std::move(reversed));
+  } catch (const CLI::CallForHelp&) {
+    out << app.help();
+    return kExitDone;
+  } catch (const CLI::CallForVersion& version) {
+    out << version.what() << "\n";
+    return kExitDone;
   } catch (const CLI::ParseError& error) {
-    const int code = app.exit(error, out, err);
-    return code == 0 ? kExitDone : kExitUsage;
+    err << "culvert-agent: " << escape_controls(usage_error(app, error).text()) << "\n";
+    return kExitUsage;
   }
   const auto done = dispatch(app, Commands{*this, options});
   if (done) return kExitDone;

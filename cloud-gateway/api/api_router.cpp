@@ -118,6 +118,10 @@ ApiResponse ApiRouter::dispatch(const ApiRequest& request) {
                             request.request_id);
     return (this->*route.handler)(request);
   }
+  if (!request.identity && is_lane_request(request.method, request.path))
+    return error_response(Error{Errc::Unauthorized,
+                                "a lane needs the client certificate of a site, offered with ALPN culvert/1"},
+                          request.request_id);
   if (allowed.empty())
     return error_response(Error{Errc::NotFound, "there is nothing at this path; see docs/rest-api.md"},
                           request.request_id);

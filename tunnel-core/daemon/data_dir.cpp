@@ -10,6 +10,7 @@
 #include <cstring>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include "tunnel-core/base/unique_fd.hpp"
@@ -19,6 +20,8 @@ namespace culvert {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::chrono::milliseconds kLockRetry{20};
 
 Error create_error(const fs::path& dir, const std::error_code& error) {
   const bool full = error == std::errc::no_space_on_device;
@@ -87,7 +90,7 @@ Result<void> create_data_dir(const fs::path& dir) {
   return {};
 }
 
-Result<DataDirLock> DataDirLock::acquire(const fs::path& dir) {
+Result<DataDirLock> DataDirLock::acquire(const fs::path& dir, std::chrono::milliseconds patience) {
   const fs::path path = dir / "lock";
   // Root may work in a directory of somebody else: a symbolic link there must not lead us out of it.
   UniqueFd fd{::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)};
@@ -99,9 +102,14 @@ Result<DataDirLock> DataDirLock::acquire(const fs::path& dir) {
     return Error{Errc::IoFailed, fmt::format("cannot open {}: {}; run as the owner of {} or as root",
                                              path.string(), std::strerror(errno), dir.string())};
   }
+  const auto until = std::chrono::steady_clock::now() + patience;
   while (::flock(fd.value(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EINTR) continue;
     if (errno == EWOULDBLOCK) {
+      if (std::chrono::steady_clock::now() < until) {
+        std::this_thread::sleep_for(kLockRetry);
+        continue;
+      }
       return Error{Errc::InUse, fmt::format("{} is in use by {}; stop it first, or choose another directory",
                                             dir.string(), holder_of(fd.value()))};
     }

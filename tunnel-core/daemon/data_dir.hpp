@@ -1,6 +1,7 @@
 // DIR of the command lines: 0700, one daemon or one offline command at a time.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <optional>
 
@@ -13,11 +14,16 @@ namespace culvert {
 /// @error AlreadyExists when DIR holds anything; nothing is changed then. IoFailed.
 Result<void> create_data_dir(const std::filesystem::path& dir);
 
+/// For daemons that start: an offline command takes well under a second.
+constexpr std::chrono::milliseconds kDaemonLockPatience{3000};
+
 /// DIR/lock, held by flock until destroyed: a killed process leaves nothing behind.
 class DataDirLock {
  public:
+  /// @param patience  how long another holder may take to let go: a daemon waits for a command at work.
   /// @error InUse when another process holds it; NotFound when DIR does not exist; IoFailed.
-  static Result<DataDirLock> acquire(const std::filesystem::path& dir);
+  static Result<DataDirLock> acquire(const std::filesystem::path& dir,
+                                     std::chrono::milliseconds patience = {});
   DataDirLock(DataDirLock&& other) noexcept;
   DataDirLock& operator=(DataDirLock&& other) noexcept;
   ~DataDirLock();
