@@ -31,7 +31,7 @@ def scenario_body(scenario: Scenario) -> None:
         pair.line.stall()
         time.sleep(STALL_SECONDS)  # The length of the outage is what is tried.
         pair.line.mend()
-        wait_until("the session's return", lambda: pair.status()["session"]["state"] == "up", 30)
+        wait_until("the session's return", lambda: pair.status()["session"]["state"] == "up", 15)
 
     convert(url, str(back), scenario.folder / "back.log", stall_and_mend)
     compare(source, back)
