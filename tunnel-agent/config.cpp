@@ -104,7 +104,7 @@ Result<AgentConfig> load_config(const fs::path& named) {
   auto reader = ConfigReader::open(file);
   if (!reader) {
     if (reader.error().code() != Errc::NotFound) return std::move(reader).error();
-    return Error{Errc::NotFound,
+    return Error{Errc::ConfigInvalid,
                  fmt::format("there is no {}; run `culvert-agent join` first, or name the file with --config",
                              file.string())};
   }

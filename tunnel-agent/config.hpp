@@ -37,7 +37,7 @@ struct AgentConfig {
   std::filesystem::path forwards_dir() const { return data_dir / "forwards.d"; }
 };
 
-/// @error NotFound, FileUnreadable, ConfigInvalid (file, line and what to do); as certs::chain_from_pem for
+/// @error ConfigInvalid (no such file; else file, line and what to do), FileUnreadable; as certs::chain_from_pem for
 /// the roots.
 Result<AgentConfig> load_config(const std::filesystem::path& file);
 
