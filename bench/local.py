@@ -36,17 +36,18 @@ def memory_kib(pid: int, file: str, key: str) -> int:
     raise PairError(f"/proc/{pid}/{file} has no {key}")
 
 
-def pss_kib(pid: int) -> int:
-    return memory_kib(pid, "smaps_rollup", "Pss")
+def own_memory_kib(pid: int) -> int:
+    """Without pages of files, whose share depends on who else runs the same libraries at that moment."""
+    return memory_kib(pid, "smaps_rollup", "Pss_Anon") + memory_kib(pid, "smaps_rollup", "Pss_Shmem")
 
 
 def settled(measure, seconds: float = 15) -> int:
-    """The value once it has stayed within 1 % for three seconds: streams give memory back after a second or so."""
+    """The value once it has stayed within 0.5 % for three seconds: streams give memory back after a second or so."""
     deadline, last, calm = time.monotonic() + seconds, measure(), 0
     while calm < 3 and time.monotonic() < deadline:
         time.sleep(1)
         now = measure()
-        calm = calm + 1 if abs(now - last) <= max(64, last // 100) else 0
+        calm = calm + 1 if abs(now - last) <= max(16, last // 200) else 0
         last = now
     return last
 
@@ -164,12 +165,12 @@ def measure_round(load: Load, peers: list, gib: float, seconds: int) -> dict:
 
 def measure_idle(load: Load, peer, streams: int) -> dict:
     pids = [p.process.pid for p in peer.processes]
-    before = [settled(lambda pid=pid: pss_kib(pid)) for pid in pids]
+    before = [settled(lambda pid=pid: own_memory_kib(pid)) for pid in pids]
     command = load.command("idle", peer.ports[:1], streams=streams)
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as idle:
         if not idle.stdout.readline().startswith("ready"):
             raise PairError(f"bench-load could not hold {streams} idle streams")
-        after = [settled(lambda pid=pid: pss_kib(pid)) for pid in pids]
+        after = [settled(lambda pid=pid: own_memory_kib(pid)) for pid in pids]
         idle.stdin.close()
     near, far = [(a - b) / streams for a, b in zip(after, before)]
     return {"streams": streams, "agent_kib_per_stream": near, "gateway_kib_per_stream": far}
