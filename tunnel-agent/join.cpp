@@ -16,9 +16,9 @@
 #include "cloud-api-client/include/cloud_api/client.hpp"
 #include "cloud-api-client/include/cloud_api/gateway_url.hpp"
 #include "tunnel-agent/config.hpp"
+#include "tunnel-core/base/unique_fd.hpp"
 #include "tunnel-core/daemon/data_dir.hpp"
 #include "tunnel-core/daemon/files.hpp"
-#include "tunnel-core/base/unique_fd.hpp"
 
 namespace culvert {
 
@@ -26,6 +26,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
+constexpr Duration kPatience = 30s;  // A person waits; a slow line should not end the attempt.
 constexpr const char* kPendingKey = "joining.key";
 // What an unfinished join may have left. `lock` and lost+found are in nobody's way.
 constexpr std::array kOwnFiles{"joining.key", "site.pem", "trust.pem", "agent.toml"};
@@ -172,13 +173,13 @@ Result<Joined> join_gateway(std::string_view text, const fs::path& dir, certs::U
     return error;
   };
   // First a call that changes nothing: if the gateway cannot be reached or believed, no key has to be kept.
-  if (auto health = (*client)->health(); !health) return failed(std::move(health).error());
+  if (auto health = (*client)->health(kPatience); !health) return failed(std::move(health).error());
   auto key = pending_key(place->path());
   if (!key) return failed(std::move(key).error());
   const auto request = certs::EnrolmentRequest::make(*key);
   if (!request) return failed(request.error());
 
-  auto enrolment = (*client)->enrol(joining->secret, request->pem());
+  auto enrolment = (*client)->enrol(joining->secret, request->pem(), kPatience);
   if (!enrolment) {
     Error error = std::move(enrolment).error();
     if (!reply_may_be_lost(error.code())) {

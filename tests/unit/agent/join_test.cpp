@@ -167,12 +167,14 @@ TEST_CASE("Join: after a lost reply the same command goes on with the same key",
   const TempDir dir;
   std::vector<std::string> keys;
   // Every answer of the first run is lost, its repetitions included.
-  SigningGateway gateway{[](int attempt) { return attempt <= 4 ? std::string{} : std::string{"sign"}; }};
+  std::atomic<bool> lost_on_the_way = true;
+  SigningGateway gateway{[&](int) { return lost_on_the_way ? std::string{} : std::string{"sign"}; }};
   const std::string text = gateway.joining_string();
   const auto lost = join_gateway(text, dir / "d", certs::utc_now());
   REQUIRE_FALSE(lost);
   CHECK(lost.error().message().find("repeat the same command") != std::string::npos);
   CHECK(mode_of(dir / "d/joining.key") == 0600);
+  lost_on_the_way = false;
 
   const auto joined = join_gateway(text, dir / "d", certs::utc_now());
   if (!joined) FAIL(joined.error().to_string());
@@ -182,7 +184,7 @@ TEST_CASE("Join: after a lost reply the same command goes on with the same key",
         certs::EnrolmentRequest::from_pem(json::parse(seen.body())["csr_pem"].get<std::string>());
     keys.push_back(certs::thumbprint_text(request->key_fingerprint()));
   }
-  REQUIRE(keys.size() == 5);
+  REQUIRE(keys.size() >= 2);
   CHECK(std::equal(keys.begin() + 1, keys.end(), keys.begin()));
   CHECK_FALSE(fs::exists(dir / "d/joining.key"));
 }

@@ -15,6 +15,8 @@ using culvert::test::TestPki;
 
 namespace {
 
+constexpr Duration kMinute = 60s;  // Calls get more than their default: the machine under test may be busy.
+
 const TestPki& pki() {
   static const TestPki made = TestPki::make();
   return made;
@@ -56,7 +58,7 @@ TestGateway::Handler always(std::string reply) {
 
 TEST_CASE("Client: health is read, and unknown keys are no reason to fail", "[cloud_api]") {
   TestGateway gateway{trusted(), always(http_reply(200, kHealthy))};
-  const auto health = client_of(gateway.url())->health();
+  const auto health = client_of(gateway.url())->health(kMinute);
   REQUIRE(health);
   CHECK(health->status == "ok");
   CHECK(health->version == "0.1.0");
@@ -74,18 +76,19 @@ TEST_CASE("Client: the root can be trusted by certificate or fingerprint, the se
   TestGateway gateway{options, always(http_reply(200, kHealthy))};
   const auto leaf = certs::Certificate::from_pem(options.credentials.leaf_pem);
   REQUIRE(leaf);
-  CHECK(client_of(gateway.url())->health());
-  CHECK(client_of(gateway.url(), certs::RootFingerprint{pki().root.certificate().thumbprint()})->health());
-  CHECK(client_of(gateway.url(), certs::LeafThumbprint{leaf->thumbprint()})->health());
+  CHECK(client_of(gateway.url())->health(kMinute));
+  CHECK(client_of(gateway.url(), certs::RootFingerprint{pki().root.certificate().thumbprint()})
+            ->health(kMinute));
+  CHECK(client_of(gateway.url(), certs::LeafThumbprint{leaf->thumbprint()})->health(kMinute));
 }
 
 TEST_CASE("Client: a gateway is reached by its IPv4 or IPv6 address, without a server name", "[cloud_api]") {
   auto options = trusted();
   TestGateway v4{options, always(http_reply(200, kHealthy))};
-  CHECK(client_of(v4.url("127.0.0.1"))->health());
+  CHECK(client_of(v4.url("127.0.0.1"))->health(kMinute));
   options.ipv6 = true;
   TestGateway v6{options, always(http_reply(200, kHealthy))};
-  const auto health = client_of(v6.url("[::1]"))->health();
+  const auto health = client_of(v6.url("[::1]"))->health(kMinute);
   if (!health) FAIL(health.error().to_string());
   CHECK(v6.requests().at(0).server_name.empty());
 }
@@ -95,27 +98,27 @@ TEST_CASE("Client: each way a server certificate can be wrong has its own error"
     TestGateway gateway{trusted(), always(http_reply(200, kHealthy))};
     const TestPki other = TestPki::make();
     auto client = client_of(gateway.url(), certs::PinnedRoots{{other.root.certificate()}});
-    check_error(client->health(), Errc::TlsUntrusted, ";");
-    check_error(client_of(gateway.url(), certs::SystemRoots{})->health(), Errc::TlsUntrusted, "");
+    check_error(client->health(kMinute), Errc::TlsUntrusted, ";");
+    check_error(client_of(gateway.url(), certs::SystemRoots{})->health(kMinute), Errc::TlsUntrusted, "");
   }
   SECTION("another thumbprint") {
     TestGateway gateway{trusted(), always(http_reply(200, kHealthy))};
-    check_error(client_of(gateway.url(), certs::LeafThumbprint{})->health(), Errc::TlsThumbprintMismatch,
-                "00:00");
+    check_error(client_of(gateway.url(), certs::LeafThumbprint{})->health(kMinute),
+                Errc::TlsThumbprintMismatch, "00:00");
   }
   SECTION("another name") {
     TestGateway gateway{{.credentials = pki().server({"gw.example.net"})}, always(http_reply(200, kHealthy))};
-    check_error(client_of(gateway.url())->health(), Errc::TlsWrongName, "gw.example.net");
+    check_error(client_of(gateway.url())->health(kMinute), Errc::TlsWrongName, "gw.example.net");
   }
   SECTION("expired") {
     TestGateway gateway{{.credentials = pki().server({"localhost"}, certs::days(2), certs::days(1))},
                         always(http_reply(200, kHealthy))};
-    check_error(client_of(gateway.url())->health(), Errc::TlsExpired, "clock");
+    check_error(client_of(gateway.url())->health(kMinute), Errc::TlsExpired, "clock");
   }
   SECTION("not yet valid") {
     TestGateway gateway{{.credentials = pki().server({"localhost"}, -certs::days(2), certs::days(5))},
                         always(http_reply(200, kHealthy))};
-    check_error(client_of(gateway.url())->health(), Errc::TlsNotYetValid, "clock");
+    check_error(client_of(gateway.url())->health(kMinute), Errc::TlsNotYetValid, "clock");
     CHECK(gateway.requests().empty());
     CHECK(gateway.connections() == 1);  // Nothing that a person has to mend is tried again.
   }
@@ -125,7 +128,7 @@ TEST_CASE("Client: without an identity http/1.1 is offered, with one culvert/1 a
           "[cloud_api]") {
   auto options = trusted();
   TestGateway open{options, always(http_reply(200, kHealthy))};
-  CHECK(client_of(open.url())->health());
+  CHECK(client_of(open.url())->health(kMinute));
   CHECK(open.requests().at(0).alpn == "http/1.1");
   CHECK_FALSE(open.requests().at(0).client_certificate);
 
@@ -133,7 +136,7 @@ TEST_CASE("Client: without an identity http/1.1 is offered, with one culvert/1 a
   TestGateway closed{options, always(http_reply(200, kHealthy))};
   const auto site = pki().site("acme", "tokyo");
   const auto health =
-      client_of(closed.url(), by_root(), ClientIdentity{site.chain_pem, site.key_pem})->health();
+      client_of(closed.url(), by_root(), ClientIdentity{site.chain_pem, site.key_pem})->health(kMinute);
   if (!health) FAIL(health.error().to_string());
   CHECK(closed.requests().at(0).alpn == "culvert/1");
   CHECK(closed.requests().at(0).client_certificate);
@@ -147,16 +150,16 @@ TEST_CASE("Client: a site certificate that the gateway refuses in the handshake 
   const TestPki other = TestPki::make();
   const auto site = other.site("acme", "tokyo");
   auto client = client_of(gateway.url(), by_root(), ClientIdentity{site.chain_pem, site.key_pem});
-  check_error(client->site(), Errc::Unauthorized, "join again");
+  check_error(client->site(kMinute), Errc::Unauthorized, "join again");
 }
 
 TEST_CASE("Client: the way to the gateway fails in words of its own", "[cloud_api]") {
   std::uint16_t free_port = 0;
   { free_port = TestGateway{trusted(), always("")}.port(); }
   const std::string port = ":" + std::to_string(free_port);
-  check_error(client_of("https://localhost" + port)->health(), Errc::ConnectionRefused, "refused");
-  check_error(client_of("https://gateway.invalid")->health(), Errc::NameUnresolved, "gateway.invalid");
-  check_error(client_of("https://255.255.255.255" + port)->health(), Errc::Unreachable, "routes");
+  check_error(client_of("https://localhost" + port)->health(kMinute), Errc::ConnectionRefused, "refused");
+  check_error(client_of("https://gateway.invalid")->health(kMinute), Errc::NameUnresolved, "gateway.invalid");
+  check_error(client_of("https://255.255.255.255" + port)->health(kMinute), Errc::Unreachable, "routes");
 }
 
 TEST_CASE("Client: refusals of the gateway become typed errors that carry its sentence", "[cloud_api]") {
@@ -175,13 +178,13 @@ TEST_CASE("Client: refusals of the gateway become typed errors that carry its se
   const std::string body =
       R"({"error":{"code":")" + code + R"(","message":"because of\nthis","request_id":"00ff"}})";
   TestGateway gateway{trusted(), always(http_reply(status, body))};
-  check_error(client_of(gateway.url())->site(), expected, "because of this [request 00ff]");
+  check_error(client_of(gateway.url())->site(kMinute), expected, "because of this [request 00ff]");
   CHECK(gateway.requests().size() == 1);
 }
 
 TEST_CASE("Client: safe calls are repeated three times, with pauses, after a 5xx", "[cloud_api]") {
   TestGateway gateway{trusted(), always(http_reply(500, ""))};
-  check_error(client_of(gateway.url())->targets(), Errc::ServerFailed, "500");
+  check_error(client_of(gateway.url())->targets(kMinute), Errc::ServerFailed, "500");
   CHECK(gateway.requests().size() == 4);
 }
 
@@ -191,7 +194,7 @@ TEST_CASE("Client: a repeated call succeeds when the gateway has recovered", "[c
                         return ++calls < 3 ? std::string{}
                                            : http_reply(200, R"({"targets":[{"name":"dr-db"}]})");
                       }};
-  const auto targets = client_of(gateway.url())->targets();
+  const auto targets = client_of(gateway.url())->targets(kMinute);
   if (!targets) FAIL(targets.error().to_string());
   CHECK(*targets == std::vector<std::string>{"dr-db"});
   CHECK(gateway.requests().size() == 3);
@@ -199,15 +202,15 @@ TEST_CASE("Client: a repeated call succeeds when the gateway has recovered", "[c
 
 TEST_CASE("Client: ending a session is never repeated, and an unknown session has ended", "[cloud_api]") {
   TestGateway failing{trusted(), always(http_reply(503, ""))};
-  check_error(client_of(failing.url())->delete_session(SessionId{7}), Errc::ServerFailed, "503");
+  check_error(client_of(failing.url())->delete_session(SessionId{7}, kMinute), Errc::ServerFailed, "503");
   CHECK(failing.requests().size() == 1);
   CHECK(failing.requests()[0].text.starts_with("DELETE /tunnel/v1/sessions/0000000000000007 "));
 
   TestGateway gone{trusted(),
                    always(http_reply(404, R"({"error":{"code":"unknown_session","message":"x"}})"))};
-  CHECK(client_of(gone.url())->delete_session(SessionId{7}));
+  CHECK(client_of(gone.url())->delete_session(SessionId{7}, kMinute));
   TestGateway done{trusted(), always("HTTP/1.1 204 No Content\r\n\r\n")};
-  CHECK(client_of(done.url())->delete_session(SessionId{7}));
+  CHECK(client_of(done.url())->delete_session(SessionId{7}, kMinute));
 }
 
 TEST_CASE("Client: Retry-After is honoured, and beyond the deadline it is told instead of waited for",
@@ -218,11 +221,11 @@ TEST_CASE("Client: Retry-After is honoured, and beyond the deadline it is told i
                                             : http_reply(200, kHealthy);
                       }};
   const auto start = std::chrono::steady_clock::now();
-  CHECK(client_of(gateway.url())->health());
+  CHECK(client_of(gateway.url())->health(kMinute));
   CHECK(std::chrono::steady_clock::now() - start >= 1s);
 
   TestGateway draining{trusted(), always(http_reply(503, "", "Retry-After: 120\r\n"))};
-  check_error(client_of(draining.url())->health(), Errc::ServerFailed, "120 s");
+  check_error(client_of(draining.url())->health(kMinute), Errc::ServerFailed, "120 s");
   CHECK(draining.requests().size() == 1);
 }
 
@@ -230,7 +233,7 @@ TEST_CASE("Client: a gateway that never answers is a timeout", "[cloud_api]") {
   TestGateway gateway{trusted(), always(TestGateway::kNeverAnswer)};
   const auto start = std::chrono::steady_clock::now();
   check_error(client_of(gateway.url())->health(300ms), Errc::TimedOut, "did not answer in time");
-  CHECK(std::chrono::steady_clock::now() - start < 3s);
+  CHECK(std::chrono::steady_clock::now() - start < 30s);
 }
 
 TEST_CASE("Client: cancel ends a running call at once, and every later one", "[cloud_api]") {
@@ -241,11 +244,11 @@ TEST_CASE("Client: cancel ends a running call at once, and every later one", "[c
     gateway.wait_for_requests(1);
     client->cancel();
   }};
-  const auto health = client->health();
+  const auto health = client->health(kMinute);
   canceller.join();
   check_error(health, Errc::Cancelled, "cancelled");
-  CHECK(std::chrono::steady_clock::now() - start < 5s);
-  check_error(client->targets(), Errc::Cancelled, "cancelled");
+  CHECK(std::chrono::steady_clock::now() - start < 50s);
+  check_error(client->targets(kMinute), Errc::Cancelled, "cancelled");
 }
 
 TEST_CASE("Client: what is not an answer of a gateway is ReplyInvalid", "[cloud_api]") {
@@ -255,22 +258,22 @@ TEST_CASE("Client: what is not an answer of a gateway is ReplyInvalid", "[cloud_
                http_reply(200, R"({"status":"ok","version":"1","protocols":{}})"),
                http_reply(200, "{\"status\":\"\xff\xfe\"}"));
   TestGateway gateway{trusted(), always(raw)};
-  check_error(client_of(gateway.url())->health(), Errc::ReplyInvalid, "check that https://localhost");
+  check_error(client_of(gateway.url())->health(kMinute), Errc::ReplyInvalid, "check that https://localhost");
   CHECK(gateway.requests().size() == 1);
 }
 
 TEST_CASE("Client: a reply larger than 1 MiB is given up", "[cloud_api]") {
   TestGateway gateway{trusted(), always(http_reply(200, std::string(8 << 20, ' ')))};
-  check_error(client_of(gateway.url())->health(), Errc::ReplyInvalid, "larger than 1 MiB");
+  check_error(client_of(gateway.url())->health(kMinute), Errc::ReplyInvalid, "larger than 1 MiB");
 }
 
 TEST_CASE("Client: a server that does not speak TLS 1.3 is TlsFailed", "[cloud_api]") {
   TestGateway plain{{.plain = true}, always("HTTP/1.1 400 Bad Request\r\n\r\n")};
-  check_error(client_of(plain.url())->health(), Errc::TlsFailed, "check");
+  check_error(client_of(plain.url())->health(kMinute), Errc::TlsFailed, "check");
   auto options = trusted();
   options.max_tls_version = 0x0303;
   TestGateway old{options, always(http_reply(200, kHealthy))};
-  check_error(client_of(old.url())->health(), Errc::TlsFailed, "TLS 1.3");
+  check_error(client_of(old.url())->health(kMinute), Errc::TlsFailed, "TLS 1.3");
 }
 
 TEST_CASE("Client: enrolment sends secret and request, and reads who the site is", "[cloud_api]") {
@@ -278,7 +281,7 @@ TEST_CASE("Client: enrolment sends secret and request, and reads who the site is
       R"({"org":"acme","site":"tokyo","certificate_pem":"C","trust_pem":"T","gateway_url":"https://gw","expires_at":"E"})";
   TestGateway gateway{trusted(), always(http_reply(200, answer))};
   const Bytes secret(32, std::byte{0xAB});
-  const auto enrolment = client_of(gateway.url())->enrol(secret, "CSR");
+  const auto enrolment = client_of(gateway.url())->enrol(secret, "CSR", kMinute);
   REQUIRE(enrolment);
   CHECK(enrolment->site == "tokyo");
   const auto body = nlohmann::json::parse(gateway.requests().at(0).body());
@@ -295,7 +298,7 @@ TEST_CASE("Client: a session grant is read and checked", "[cloud_api]") {
   const SessionRequest request{Bytes(16), "0.1.0", "host", 64_MiB};
   SECTION("without and with a lane endpoint") {
     TestGateway plain{trusted(), always(http_reply(201, grant.dump()))};
-    const auto session = client_of(plain.url())->create_session(request);
+    const auto session = client_of(plain.url())->create_session(request, kMinute);
     REQUIRE(session);
     CHECK(session->id.value == 0x4d2);
     CHECK(session->secret.size() == 32);
@@ -305,12 +308,13 @@ TEST_CASE("Client: a session grant is read and checked", "[cloud_api]") {
     CHECK(nlohmann::json::parse(plain.requests().at(0).body())["replay_memory_bytes"] == 67'108'864);
     grant["lane_endpoint"] = {{"address", "203.0.113.7:443"}, {"sni", "gw.example.net"}};
     TestGateway other{trusted(), always(http_reply(201, grant.dump()))};
-    CHECK(client_of(other.url())->create_session(request)->lane_endpoint->sni == "gw.example.net");
+    CHECK(client_of(other.url())->create_session(request, kMinute)->lane_endpoint->sni == "gw.example.net");
   }
   SECTION("a value out of its range is named") {
     grant["session_secret"] = "abc";
     TestGateway gateway{trusted(), always(http_reply(201, grant.dump()))};
-    check_error(client_of(gateway.url())->create_session(request), Errc::ReplyInvalid, "session_secret");
+    check_error(client_of(gateway.url())->create_session(request, kMinute), Errc::ReplyInvalid,
+                "session_secret");
   }
 }
 
@@ -326,12 +330,12 @@ TEST_CASE("Client: forwards are reported and read back, streams are listed", "[c
                       }};
   const auto client = client_of(gateway.url());
   const std::vector<ReportedForward> ours{{"dr-db", 10003, "failed", "in use"}};
-  REQUIRE(client->report_forwards(ours));
+  REQUIRE(client->report_forwards(ours, kMinute));
   CHECK(nlohmann::json::parse(gateway.requests().at(0).body()) == nlohmann::json::parse(forwards));
-  const auto listed = client->forwards();
+  const auto listed = client->forwards(kMinute);
   REQUIRE(listed);
   CHECK(*listed == ours);
-  const auto open = client->streams();
+  const auto open = client->streams(kMinute);
   REQUIRE(open);
   CHECK(open->at(0).received_bytes == 2);
 }
@@ -340,7 +344,7 @@ TEST_CASE("Client: a host name that is not UTF-8 is sent with replacements inste
           "[cloud_api]") {
   TestGateway gateway{trusted(), always(http_reply(403, ""))};
   const SessionRequest request{Bytes(16), "0.1.0", "t\xff", 64_MiB};
-  check_error(client_of(gateway.url())->create_session(request), Errc::Forbidden, "403");
+  check_error(client_of(gateway.url())->create_session(request, kMinute), Errc::Forbidden, "403");
   CHECK(nlohmann::json::parse(gateway.requests().at(0).body())["host_name"] == "t\xEF\xBF\xBD");
 }
 

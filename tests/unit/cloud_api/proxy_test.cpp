@@ -101,7 +101,7 @@ Result<HttpReply> ask_through(const ConnectProxy& proxy, const std::string& host
   REQUIRE(tls);
   RestTransport transport{{host, 8443}, std::move(*tls), proxy.url(), "test"};
   const Wake cancelled;
-  return transport.exchange({"GET", "/tunnel/v1/health", ""}, std::chrono::steady_clock::now() + 10s,
+  return transport.exchange({"GET", "/tunnel/v1/health", ""}, std::chrono::steady_clock::now() + 60s,
                             cancelled);
 }
 
@@ -142,7 +142,7 @@ TEST_CASE("Transport: a proxy that is not there is told apart from a gateway tha
   }
   RestTransport transport{{"gw.invalid", 8443}, std::move(*tls), GatewayUrl{"127.0.0.1", free_port}, "test"};
   const Wake cancelled;
-  const auto reply = transport.exchange({"GET", "/", ""}, std::chrono::steady_clock::now() + 10s, cancelled);
+  const auto reply = transport.exchange({"GET", "/", ""}, std::chrono::steady_clock::now() + 60s, cancelled);
   REQUIRE_FALSE(reply);
   CHECK(reply.error().code() == Errc::ConnectionRefused);
   CHECK(reply.error().to_string().find("https_proxy") != std::string::npos);
