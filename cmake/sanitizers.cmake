@@ -7,7 +7,8 @@ if(CULVERT_SANITIZE)
     add_compile_options(-Wno-tsan)
   endif()
   if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
-    # clang 14 cannot place the type data of this check before the parts of a split coroutine.
-    add_compile_options(-fno-sanitize=function)
+    # clang 14 cannot place the type data of `function` before the parts of a split coroutine; `vptr` needs type
+    # information that Debian's SOCI does not export.
+    add_compile_options(-fno-sanitize=function,vptr)
   endif()
 endif()
