@@ -37,8 +37,8 @@ struct AgentConfig {
   std::filesystem::path forwards_dir() const { return data_dir / "forwards.d"; }
 };
 
-/// @error ConfigInvalid (no such file; else file, line and what to do), FileUnreadable; as certs::chain_from_pem for
-/// the roots.
+/// @error ConfigInvalid (no such file; else file, line and what to do), FileUnreadable; as
+/// certs::chain_from_pem for the roots.
 Result<AgentConfig> load_config(const std::filesystem::path& file);
 
 /// The site's certificate and key.

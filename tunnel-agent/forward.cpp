@@ -10,9 +10,9 @@
 #include <cstring>
 
 #include "certs/site_identity.hpp"
+#include "tunnel-core/base/unique_fd.hpp"
 #include "tunnel-core/daemon/config_reader.hpp"
 #include "tunnel-core/daemon/files.hpp"
-#include "tunnel-core/base/unique_fd.hpp"
 
 namespace culvert {
 

@@ -52,8 +52,8 @@ void GatewaySession::refuse(StreamId id, const OpenInfo& info, const Error& erro
 }
 
 void GatewaySession::handle_reset(StreamId id, const OpenInfo& info, Errc reason, const std::string& text) {
-  spdlog::info("{}stream reset target={} source={} reason={} {}", stream_context(id), info.target, info.source,
-               errc_name(reason), text);
+  spdlog::info("{}stream reset target={} source={} reason={} {}", stream_context(id), info.target,
+               info.source, errc_name(reason), text);
 }
 
 void GatewaySession::handle_lane_up(LaneId id) {

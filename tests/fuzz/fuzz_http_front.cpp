@@ -1,5 +1,6 @@
-// What a stranger can send behind the TLS handshake: any bytes, cut anywhere, through the parser and into the two forms
-// of request. Limits hold, nothing crashes, and a lane request never names a session that is not 16 digits.
+// What a stranger can send behind the TLS handshake: any bytes, cut anywhere, through the parser and into the
+// two forms of request. Limits hold, nothing crashes, and a lane request never names a session that is not 16
+// digits.
 #include <boost/asio/buffer.hpp>
 #include <cstdint>
 #include <cstdlib>
@@ -38,7 +39,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const ApiRequest call = api_request(message, false, "192.0.2.1", std::nullopt, "0000000000000000");
   require(call.body.size() <= kMaxApiBody && call.path.size() <= kMaxHttpHead);
   if (!asks_for_lane(message)) return 0;
-  const LaneRequest lane = lane_request(message, used < size - 1, {"01", {"acme", "tokyo"}}, "0000000000000000");
+  const LaneRequest lane =
+      lane_request(message, used < size - 1, {"01", {"acme", "tokyo"}}, "0000000000000000");
   if (!ApiRouter::session_of_path(lane.path)) return 0;
   if (const auto bytes = from_hex(lane.hello_hex)) {
     if (const auto hello = decode_hello(*bytes)) require(hello->epoch != 0 && hello->lane.value != 0);

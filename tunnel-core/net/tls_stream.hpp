@@ -10,8 +10,8 @@
 #include <memory>
 #include <utility>
 
-#include "tunnel-core/net/tls_engine.hpp"
 #include "tunnel-core/base/unique_fd.hpp"
+#include "tunnel-core/net/tls_engine.hpp"
 
 namespace culvert {
 

@@ -5,8 +5,8 @@
 
 #include <string>
 
-#include "tunnel-core/net/tls_engine.hpp"
 #include "tunnel-core/base/unique_fd.hpp"
+#include "tunnel-core/net/tls_engine.hpp"
 
 namespace culvert::test {
 

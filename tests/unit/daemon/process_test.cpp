@@ -8,9 +8,9 @@
 
 #include "tests/support/process_limits.hpp"
 #include "tests/support/temp_dir.hpp"
+#include "tunnel-core/base/unique_fd.hpp"
 #include "tunnel-core/daemon/cli.hpp"
 #include "tunnel-core/daemon/process.hpp"
-#include "tunnel-core/base/unique_fd.hpp"
 
 namespace culvert {
 namespace {
