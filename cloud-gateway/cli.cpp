@@ -22,7 +22,7 @@ std::string lower_case(std::string text) {
   return text;
 }
 
-/// The grammar of design §7, one method per group of commands.
+/// The grammar of the command line, one method per group of commands.
 class CommandLine {
  public:
   CommandLine();

@@ -43,8 +43,15 @@ class ForwardService {
   ForwardService(const AgentConfig& config, LiveForwards* live)
       : directory_(config.forwards_dir()), pool_(config.port_pool), live_(live) {}
 
-  /// forward.add {"name", "port"?, "bind"?, "allow_from"?, "close_when_down"?} -> {"name", "port", "added",
-  /// "skipped"} forward.list {} -> {"forwards": […]} as in `status` forward.remove {"name"} -> {"name"}
+  /// forward.add {"name", "port"?, "bind"?, "allow_from"?, "close_when_down"?}
+  ///   -> {"name", "port", "added", "skipped"}
+  ///
+  /// forward.list {}
+  ///   -> {"forwards": […]} as in `status`
+  ///
+  /// forward.remove {"name"}
+  ///   -> {"name"}
+  ///
   /// Success means that the file is on the disk and the port open (or closed).
   /// @error UsageInvalid, AlreadyExists, NotFound, PortInUse, Forbidden, DiskFull, IoFailed.
   Result<nlohmann::json> execute(const AdminRequest& request);

@@ -1,4 +1,4 @@
-// Which addresses a target's name must not lead to (design §7, guarantee G3).
+// Which addresses a target's name must not lead to (docs/guarantees.md, G3).
 #pragma once
 
 #include <sys/socket.h>

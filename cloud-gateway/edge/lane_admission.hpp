@@ -1,5 +1,5 @@
-// Decides over one request for a lane and hands it to the thread that owns its session (design §5). Refusals
-// are plain HTTP codes (docs/rest-api.md §4).
+// Decides over one request for a lane and hands it to the thread that owns its session (docs/adr/0003).
+// Refusals are plain HTTP codes (docs/rest-api.md §4).
 #pragma once
 
 #include <functional>

@@ -1,8 +1,10 @@
 // The I/O of one lane: records in to the session, frames of the session out as records. Of one thread.
 //
-//   read:  wait -> up to 256 KiB of records, each into a slab -> Session::handle_bytes ->
-//   SessionDriver::flush write: Session::poll_transmit -> seal (full frames from their slab, small ones
-//   packed) -> one send
+//   read:   wait -> up to 256 KiB of records, each into a slab
+//           -> Session::handle_bytes -> SessionDriver::flush
+//
+//   write:  Session::poll_transmit -> seal (full frames from their slab, small ones packed)
+//           -> one send
 #pragma once
 
 #include <memory>
