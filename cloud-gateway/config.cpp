@@ -23,7 +23,7 @@ void read_limits(ConfigReader& reader, GatewayLimits& limits) {
   reader.bytes("limits.session_memory", limits.session_memory, 0_B, kMaxMemory);
   reader.bytes("limits.process_memory", limits.process_memory, 0_B, kMaxMemory);
   reader.number("limits.streams_per_session", limits.streams_per_session, 1, 1'000'000);
-  reader.number("limits.lanes_per_session", limits.lanes_per_session, 1, 256);
+  reader.number("limits.lanes_per_session", limits.lanes_per_session, 1, 32);
   reader.number("limits.dials_per_session", limits.dials_per_session, 1, 1'000'000);
   reader.number("limits.dials", limits.dials, 1, 1'000'000);
   reader.number("limits.guest_connections", limits.guest_connections, 16, 1'000'000);

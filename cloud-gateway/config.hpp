@@ -18,10 +18,10 @@ struct GatewayLimits {
   ByteCount session_memory;  ///< Per session. Automatic: an eighth of RAM, 64 to 512 MiB.
   ByteCount process_memory;  ///< All sessions together. Automatic: a quarter of RAM.
   std::uint64_t streams_per_session = 20'000;
-  std::uint64_t lanes_per_session = 32;      ///< 1 to 256.
+  std::uint64_t lanes_per_session = 32;      ///< 1 to 32, told to the agent.
   std::uint64_t dials_per_session = 20'000;  ///< Targets being connected to at once.
   std::uint64_t dials = 65'536;              ///< The same for the whole process.
-  std::uint64_t guest_connections = 4'096;   ///< TCP connections without a certificate or session, at once.
+  std::uint64_t guest_connections = 4'096;   ///< TCP connections that have not sent a byte yet, at once.
   Duration dial_timeout = 20s;               ///< For all addresses of one target together.
   Duration resume_deadline = 10min;          ///< How long a session without a lane keeps its streams.
   Duration drain_timeout = 30s;              ///< What running streams get after SIGTERM.

@@ -57,12 +57,12 @@ constexpr const char* kTail = R"(
 #process_memory = 0
 # Open streams of one session, 1 to 1000000.
 #streams_per_session = 20000
-# TLS connections of one session, 1 to 256.
+# TLS connections of one session, 1 to 32.
 #lanes_per_session = 32
 # Targets being connected to at once, of one session and of all; 1 to 1000000. More are refused.
 #dials_per_session = 20000
 #dials = 65536
-# TCP connections that have shown no certificate yet, at once, 16 to 1000000. More wait to be accepted.
+# TCP connections that have not sent a byte yet, at once, 16 to 1000000. One more, and the oldest is closed.
 #guest_connections = 4096
 # How long connecting to a target may take, all of its addresses together, "1 s" to "10 min".
 #dial_timeout = "20 s"

@@ -23,6 +23,7 @@ namespace {
 /// §8.5).
 constexpr std::size_t kSlack = std::size_t{1} << 30;
 constexpr auto kReportEvery = std::chrono::seconds{30};
+constexpr auto kStatusPatience = std::chrono::seconds{5};
 
 PeerVerifier gateway_verifier(certs::Trust trust, std::string host) {
   return [trust = std::move(trust), host = std::move(host)](X509*, STACK_OF(X509) * chain) -> Result<void> {
@@ -91,6 +92,12 @@ class RunningAgent {
     std::packaged_task<nlohmann::json()> task{[this, with_streams] { return to_json(status(with_streams)); }};
     auto answer = task.get_future();
     asio::post(thread_.io(), std::move(task));
+    // The data thread may have stopped meanwhile; this thread must end then, because the agent's end waits
+    // for it.
+    if (answer.wait_for(kStatusPatience) != std::future_status::ready) {
+      return Error{Errc::DaemonUnreachable,
+                   "the agent did not answer; it is stopping or overloaded, ask again"};
+    }
     return answer.get();
   }
 
@@ -138,10 +145,7 @@ class RunningAgent {
       spdlog::info("draining: no new streams; running ones have {} s",
                    std::chrono::duration_cast<std::chrono::seconds>(config_.drain_timeout).count());
       table_.stop();
-      link_.drain(config_.drain_timeout, [this] {
-        admin_.reset();
-        thread_.stop();
-      });
+      link_.drain(config_.drain_timeout, [this] { thread_.stop(); });
     });
   }
 

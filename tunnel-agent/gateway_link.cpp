@@ -21,6 +21,7 @@ constexpr Duration kQuickPause = 100ms;  ///< After a cut, for as long as kQuick
 constexpr Duration kQuickFor = 10s;
 constexpr Duration kWaitingPause = 1s;  ///< While streams wait.
 constexpr Duration kIdlePause = 10s;    ///< While nobody waits.
+constexpr Duration kShortLife = 1s;
 constexpr Duration kDrainCheck = 50ms;
 constexpr Duration kFarewell = 300ms;     ///< For SESSION_END to leave.
 constexpr Duration kForever = 24h * 365;  ///< The agent's session needs no deadline before it has a lane.
@@ -108,7 +109,6 @@ void GatewayLink::new_driver() {
   grant_.reset();
   epoch_ = 0;
   replace_ = false;
-  trying_since_ = thread_.clock().now();
 }
 
 void GatewayLink::start() {
@@ -119,6 +119,7 @@ void GatewayLink::start() {
 asio::awaitable<void> GatewayLink::run() {
   for (;;) {
     if (replace_) new_driver();
+    if (std::exchange(short_lived_, false)) co_await pause();
     if (!grant_) {
       const bool obtained = co_await obtain_session();
       if (!obtained) co_await pause();
@@ -171,7 +172,7 @@ asio::awaitable<bool> GatewayLink::obtain_lane() {
     lane = added.error();
   }
   const Error& error = lane.error();
-  if (error.code() == Errc::EpochInvalid) co_return true;  // Raised with the next dial, at once.
+  if (error.code() == Errc::EpochInvalid) co_return false;  // Raised with the next dial.
   if (error.code() == Errc::UnknownSession && driver_->session().epoch() == 0) {
     grant_.reset();  // It never had a lane: streams that wait are taken along into the next one.
     note_failure(error);
@@ -263,6 +264,7 @@ void GatewayLink::handle_reset(StreamId id, const OpenInfo& info, Errc reason, c
 void GatewayLink::handle_lane_up(LaneId id) {
   spdlog::info("session={} lane={} up epoch={} streams={}", session_text(grant_->id), id.value, epoch_,
                driver_->session().stats().streams);
+  lane_since_ = thread_.clock().now();
   logged_.clear();
   set_state(SessionState::Up, {});
 }
@@ -272,9 +274,16 @@ void GatewayLink::handle_lane_down(LaneId id, const Error& reason, std::size_t l
                id.value, left, driver_->session().stats().streams, errc_name(reason.code()), reason.text());
   if (left == 0) {
     set_state(SessionState::Stalled, reason.text());
-    trying_since_ = thread_.clock().now();
+    note_lane_end();
   }
   changed_.notify_all();
+}
+
+/// The first dial comes at once, unless the lane had not lived for a second: then the pauses go on growing.
+void GatewayLink::note_lane_end() {
+  const Instant now = thread_.clock().now();
+  short_lived_ = now - lane_since_ < kShortLife;
+  if (!short_lived_) trying_since_ = now;
 }
 
 void GatewayLink::handle_peer_draining() {
@@ -285,7 +294,7 @@ void GatewayLink::handle_ended(Errc reason, const std::string& text) {
   spdlog::warn("session={} ended reason={}: {}", grant_ ? session_text(grant_->id) : "-", errc_name(reason),
                text);
   set_state(SessionState::Down, text);
-  trying_since_ = thread_.clock().now();
+  note_lane_end();
   replace_ = true;
   changed_.notify_all();
 }

@@ -62,6 +62,7 @@ class GatewayLink final : public SessionObserver, public StreamSink {
   void new_driver();
   void set_state(SessionState state, std::string error);
   void note_failure(const Error& error);
+  void note_lane_end();
   void check_drained();
   void finish_drain();
 
@@ -92,6 +93,9 @@ class GatewayLink final : public SessionObserver, public StreamSink {
   std::string error_;
   std::set<Errc> logged_;  ///< Kinds of trouble told since the last lane.
   Instant trying_since_{};
+  Instant lane_since_{};
+  bool short_lived_ =
+      false;  ///< The last lane was lost at once: dialling again without a pause would be a storm.
   std::uint64_t opened_before_ = 0;  ///< Of sessions that have ended.
   std::uint64_t reset_before_ = 0;
 

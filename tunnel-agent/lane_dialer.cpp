@@ -68,8 +68,10 @@ struct Attempt {
   tcp::resolver resolver;
   tcp::socket socket;
   std::unique_ptr<TlsStream> stream;
+  bool closed = false;
 
   void close() {
+    closed = true;
     error_code ignored;
     resolver.cancel();
     socket.close(ignored);
@@ -86,6 +88,7 @@ asio::awaitable<Result<void>> connect(asio::io_context& io, std::shared_ptr<Atte
                     "the gateway's name " + dial.host + " does not resolve: " + error.message()};
   }
   for (const auto& entry : found) {
+    if (attempt->closed) break;
     error_code ignored;
     attempt->socket.close(ignored);
     Deadline deadline{io.get_executor(), kOneAddress, [attempt] {

@@ -64,8 +64,8 @@ SessionShard& SessionRegistry::least_loaded() const {
 
 Result<SessionGrant> SessionRegistry::create_session(const certs::SiteIdentity& identity,
                                                      const SessionRequest&) {
-  if (draining_) return Error{Errc::ShuttingDown, "the gateway is draining; try again in a moment"};
   const std::lock_guard creating{creating_};
+  if (draining_) return Error{Errc::ShuttingDown, "the gateway is draining; try again in a moment"};
   end_site(identity, Errc::SupersededInstance);
   if (size() >= config_.sessions)
     return Error{Errc::StreamLimitReached, "the gateway has all the sessions it takes"};
@@ -159,7 +159,10 @@ void SessionRegistry::set_listen(std::vector<std::string> addresses) {
 }
 
 void SessionRegistry::drain(Duration timeout) {
-  draining_ = true;
+  {
+    const std::lock_guard creating{creating_};  // A session that is being made gets its DRAIN below.
+    draining_ = true;
+  }
   for (const auto& shard : shards_) {
     shard->call([timeout](SessionShard& owner) {
       for (const auto& [id, session] : owner.sessions()) session->driver().drain(timeout);

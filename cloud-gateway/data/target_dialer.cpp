@@ -118,6 +118,12 @@ asio::awaitable<void> TargetDialer::run(std::shared_ptr<Attempt> attempt) {
     }
     error_code connected;
     attempt->socket.close(connected);
+    // One address that swallows packets must not use up the time of the others.
+    Deadline one{attempt->io.get_executor(), attempt->timeout / static_cast<int>(endpoints.size()),
+                 [attempt] {
+                   error_code ignored;
+                   attempt->socket.close(ignored);
+                 }};
     auto token = asio::redirect_error(asio::use_awaitable, connected);
     co_await attempt->socket.async_connect(endpoint, token);
     error = connected;
