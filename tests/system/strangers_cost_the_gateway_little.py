@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Garbage, plain HTTP, half a request and a thousand silent connections on the gateway's port: each is ended in time,
 memory stays small, and the stream of a site beside them goes on."""
+import contextlib
 import socket
 import ssl
 import time
@@ -32,7 +33,8 @@ def stranger(port: int, *, alpn: tuple = ()) -> ssl.SSLSocket:
 
 def answer_to(port: int, request: bytes) -> str:
     with stranger(port) as tls:
-        tls.sendall(request)
+        with contextlib.suppress(ssl.SSLError, OSError):  # It may be refused before all of it has been sent.
+            tls.sendall(request)
         return everything(tls)
 
 
