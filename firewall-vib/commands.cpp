@@ -1,0 +1,61 @@
+#include "firewall-vib/commands.hpp"
+
+#include <fmt/format.h>
+
+#include <ostream>
+
+#include "firewall-vib/catalogue_print.hpp"
+#include "tunnel-core/daemon/files.hpp"
+
+namespace culvert::firewall {
+
+namespace {
+
+constexpr std::size_t kMaxCatalogueFile = 1 << 20;
+
+Result<PortCatalogue> whole_catalogue(const CommandOptions& options) {
+  if (options.catalogue.empty()) return PortCatalogue::built_in();
+  auto text = read_file(options.catalogue);
+  if (!text) return std::move(text).error();
+  if (text->size() > kMaxCatalogueFile) {
+    return Error{Errc::ConfigInvalid,
+                 fmt::format("{} is larger than any catalogue (1 MiB)", options.catalogue.string())};
+  }
+  return PortCatalogue::parse(*text, options.catalogue.string());
+}
+
+}  // namespace
+
+Result<PortCatalogue> chosen_catalogue(const CommandOptions& options) {
+  auto catalogue = whole_catalogue(options);
+  if (!catalogue) return std::move(catalogue).error();
+  for (const std::string& set : options.set) {
+    const std::size_t equals = set.find('=');
+    if (equals == std::string::npos) {
+      return Error{Errc::UsageInvalid,
+                   fmt::format("--set {} lacks its ports; write --set be-data=20000-20100", set)};
+    }
+    auto ports = parse_ports(std::string_view{set}.substr(equals + 1));
+    if (!ports) return std::move(ports).error().at("read --set", set);
+    if (auto done = catalogue->set_ports(set.substr(0, equals), std::move(*ports)); !done)
+      return std::move(done).error();
+  }
+  return catalogue->select(options.product, options.role);
+}
+
+Result<void> show_ports(const CommandOptions& options, std::ostream& out) {
+  const auto catalogue = chosen_catalogue(options);
+  if (!catalogue) return catalogue.error();
+  if (options.json) {
+    out << catalogue_json(*catalogue).dump(2) << "\n";
+  } else if (options.markdown) {
+    out << catalogue_markdown(*catalogue);
+  } else if (options.csv) {
+    out << catalogue_csv(*catalogue);
+  } else {
+    out << catalogue_text(*catalogue);
+  }
+  return {};
+}
+
+}  // namespace culvert::firewall

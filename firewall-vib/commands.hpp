@@ -1,0 +1,31 @@
+// What the subcommands of culvert-vib do.
+#pragma once
+
+#include <filesystem>
+#include <iosfwd>
+#include <string>
+#include <vector>
+
+#include "firewall-vib/port_catalogue.hpp"
+#include "tunnel-core/base/result.hpp"
+
+namespace culvert::firewall {
+
+/// What the arguments said. CLI11 writes into it, so it outlives the parse.
+struct CommandOptions {
+  std::string product;
+  std::string role;
+  std::filesystem::path catalogue;
+  std::vector<std::string> set;
+  bool json = false;
+  bool markdown = false;
+  bool csv = false;
+};
+
+/// The catalogue that the options choose.
+/// @error as PortCatalogue::parse(), select() and set_ports(); UsageInvalid for a --set without `=`.
+Result<PortCatalogue> chosen_catalogue(const CommandOptions& options);
+
+Result<void> show_ports(const CommandOptions& options, std::ostream& out);
+
+}  // namespace culvert::firewall
