@@ -1,0 +1,101 @@
+"""Is the emulated line what it says? Plain TCP over it against theory, before anybody trusts a table made on it."""
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+from dataclasses import dataclass, field
+from typing import Optional
+
+from local_pair import BIN, PairError, Process
+from wan_line import FAR, Path, WanLine
+
+SEGMENT = 1448  # Payload of a full packet: 1500 without IP (20), TCP (20) and its timestamps (12).
+BUFFERS = {"net.ipv4.tcp_wmem": "4096 65536 67108864", "net.ipv4.tcp_rmem": "4096 131072 67108864"}
+
+
+@dataclass
+class Honesty:
+    findings: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    def check(self, what: str, measured: float, low: float, high: float, unit: str) -> None:
+        text = f"{what} {measured:.4g} {unit} (theory {low:.4g} to {high:.4g})"
+        self.findings.append(text)
+        if not low <= measured <= high:
+            self.faults.append(text)
+
+    def line(self) -> str:
+        """What stands above a table."""
+        return f"line {'DISHONEST' if self.faults else 'honest'}: " + "; ".join(self.findings)
+
+
+class Load:
+    """bench-load between the two ends: a sink at the far end, sources at the near one."""
+
+    def __init__(self, line: WanLine, folder):
+        self.line = line
+        self.sink = Process([*line.far, str(BIN / "bench-load"), "sink", "--listen", "0.0.0.0:0"], folder / "sink.log", None)
+        self.sink_port = int(self.sink.process.stdout.readline().split()[1])
+
+    def run(self, mode: str, to: Optional[list] = None, **options: object) -> dict:
+        words = [*self.line.near, str(BIN / "bench-load"), mode]
+        for endpoint in to or [f"{FAR}:{self.sink_port}"]:
+            words += ["--to", str(endpoint)]
+        for name, value in options.items():
+            words += [f"--{name.replace('_', '-')}", str(value)]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL)
+        if done.returncode != 0:
+            raise PairError(f"bench-load {mode} failed: {done.stderr.strip()}")
+        return json.loads(done.stdout)
+
+    def stop(self) -> None:
+        self.sink.stop()
+
+
+def wire_to_payload(mbit: float) -> float:
+    return mbit * SEGMENT / 1500
+
+
+def cubic_mbit(rtt_s: float, loss: float) -> float:
+    """The response function of RFC 9438 §5.1 (C 0.4, β 0.7) or that of Reno, whichever is more, without any limit."""
+    cubic = 1.054 * (rtt_s / loss) ** 0.75 / rtt_s
+    reno = math.sqrt(1.5 / loss) / rtt_s
+    return max(cubic, reno) * SEGMENT * 8 / 1e6
+
+
+def loss_bounds(packets: int, loss: float) -> tuple[float, float]:
+    """Four standard deviations of as many coin throws."""
+    deviation = 4 * math.sqrt(loss * (1 - loss) / packets)
+    return loss - deviation, loss + deviation
+
+
+def check_line(line: WanLine, load: Load, seconds: int = 4, with_response: bool = True) -> Honesty:
+    """About 10 + 3 x `seconds` s. Leaves the line shaped by its last step."""
+    honesty = Honesty()
+    line.set_kernel(BUFFERS)
+    line.shape(Path(rtt_ms=80))
+    trip = load.run("pingpong", seconds=2)
+    honesty.check("RTT 80 ms:", trip["p50_us"] / 1e3, 80, 81, "ms")
+    full = Path(rtt_ms=40, rate_mbit=100)
+    line.shape(full)
+    line.tell("clear")
+    steady = load.run("steady", seconds=seconds, warm_up_ms=3000)
+    told = line.stats()
+    honesty.check("CUBIC without loss on 100 Mbit/s, 40 ms:", steady["mbit_per_s"], 0.99 * wire_to_payload(100),
+                  1.005 * wire_to_payload(100), "Mbit/s")
+    honesty.check("queue at most", told["up"]["max_queue_bytes"], 0, full.queue_bytes(), "B")
+    honesty.check("lost outside the line", told["not_taken"] + told["strange"], 0, 0, "packets")
+    if with_response:
+        loss, rtt = 0.01, 0.04
+        line.shape(Path(rtt_ms=rtt * 1e3, rate_mbit=400, loss=loss))
+        line.tell("clear")
+        steady = load.run("steady", seconds=3 * seconds, warm_up_ms=2000, streams=8)
+        told = line.stats()["up"]
+        expected = 8 * cubic_mbit(rtt, loss)
+        honesty.check("8 x CUBIC at 1 % loss, 40 ms:", steady["mbit_per_s"], 0.6 * expected, 1.5 * expected, "Mbit/s")
+        sent = told["packets"] + told["dropped_by_loss"]
+        low, high = loss_bounds(sent, loss)
+        honesty.check(f"loss 1 % of {sent} packets:", told["dropped_by_loss"] / sent * 100, low * 100, high * 100, "%")
+        honesty.check("late on average", told["mean_late_us"], 0, 500, "us")
+    return honesty

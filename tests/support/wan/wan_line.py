@@ -1,0 +1,129 @@
+"""An emulated long line between two network namespaces: the Python side of wan-line.
+
+Both namespaces live as long as wan-line and the programs in them, so that nothing is left behind, however this process
+ends. Everything needs root.
+"""
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path as File
+from typing import Optional
+
+from local_pair import BIN, PairError
+
+NEAR, FAR = "10.77.0.1", "10.77.0.2"
+ALLOWED = File("/proc/sys/net/ipv4/tcp_allowed_congestion_control")
+# Words before a program that may be root, but not choose a congestion control that is not allowed to everybody.
+NO_BBR = ["setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin"]
+
+
+@dataclass(frozen=True)
+class Path:
+    """One cell of a table: what a line is like, the same in both directions."""
+    rtt_ms: float = 0
+    rate_mbit: float = 0  # 0: no limit.
+    loss: float = 0  # Of each packet, 0 to 1, each way.
+    congestion: str = "cubic"
+    queue_bdp: float = 1  # Length of the drop-tail queue in bandwidth-delay products.
+
+    def queue_bytes(self) -> int:
+        """At least 64 full packets: a shorter queue is no queue that anybody builds."""
+        return max(int(self.rate_mbit * 1e6 / 8 * self.rtt_ms / 1e3 * self.queue_bdp), 64 * 1500)
+
+    def __str__(self) -> str:
+        return f"{self.rtt_ms:g} ms, {self.rate_mbit:g} Mbit/s, loss {self.loss * 100:g} %, {self.congestion}"
+
+
+def unavailable() -> Optional[str]:
+    """Why no line can be made here; None when one can."""
+    if os.geteuid() != 0:
+        return "it needs root to make network namespaces"
+    if not os.path.exists("/dev/net/tun"):
+        return "there is no /dev/net/tun"
+    if not (BIN / "wan-line").exists():
+        return f"{BIN / 'wan-line'} is missing; run ./dev build first"
+    return None
+
+
+class WanLine:
+    """A line without delay, loss or limit until shape() is called. Use as a context, or close() it."""
+
+    def __init__(self, seed: int = 1):
+        why = unavailable()
+        if why is not None:
+            raise PairError(f"no emulated line: {why}")
+        self._program = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", str(BIN / "wan-line"), "--seed", str(seed)],
+                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        first = self._program.stdout.readline()
+        if not first:
+            raise PairError(f"wan-line ended with {self._program.wait()}")
+        facts = json.loads(first)
+        self.seed, self.realtime = facts["seed"], facts["realtime"]
+        self.near = ["nsenter", f"--net=/proc/{facts['pid']}/fd/{facts['near']}"]  # Words before a command of that end.
+        self.far = ["nsenter", f"--net=/proc/{facts['pid']}/fd/{facts['far']}"]
+        self.kernel: dict[str, str] = {}
+        self._allowed_before = ALLOWED.read_text()
+        # What one connection learned of the line must not help the next one.
+        self.set_kernel({"net.ipv4.tcp_no_metrics_save": "1"})
+
+    def __enter__(self) -> WanLine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def tell(self, command: str) -> dict:
+        """One command of wan-line --help; its answer. PairError when it was refused."""
+        self._program.stdin.write(command + "\n")
+        self._program.stdin.flush()
+        answer = self._program.stdout.readline()
+        if not answer:
+            raise PairError(f"wan-line ended with {self._program.wait()} before it answered '{command}'")
+        told = json.loads(answer)
+        if not told["ok"]:
+            raise PairError(f"wan-line refused '{command}': {told['error']}")
+        return told
+
+    def shape(self, path: Path) -> None:
+        self.tell(f"set both delay_ms {path.rtt_ms / 2} loss {path.loss} rate_mbit {path.rate_mbit} "
+                  f"queue_bytes {path.queue_bytes()}")
+        # A namespace may choose only what the machine allows everybody. On CUBIC nothing else is allowed, as on a kernel
+        # without BBR, so that a program without CAP_NET_ADMIN (NO_BBR) cannot choose it. close() puts that back.
+        ALLOWED.write_text("reno cubic bbr" if path.congestion == "bbr" else "reno cubic")
+        self.set_kernel({"net.ipv4.tcp_congestion_control": path.congestion})
+
+    def set_kernel(self, settings: dict[str, str]) -> None:
+        """sysctl in both namespaces, for connections made from now on."""
+        for end in (self.near, self.far):
+            done = subprocess.run([*end, "sysctl", "-q", "-w", *(f"{k}={v}" for k, v in settings.items())],
+                                  capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                raise PairError(f"sysctl {settings} failed: {done.stderr.strip()}")
+        self.kernel |= settings
+
+    def stats(self) -> dict:
+        return self.tell("stats")
+
+    def flows(self, far_port: int) -> list[dict]:
+        """Open connections to that port of the far end, oldest first."""
+        return [flow for flow in self.tell("flows")["flows"] if flow["far_port"] == far_port and flow["open"]]
+
+    def cpu_seconds(self) -> float:
+        with open(f"/proc/{self._program.pid}/stat") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def close(self) -> None:
+        if self._program.poll() is None:
+            self._program.stdin.close()
+            try:
+                self._program.wait(10)
+            except subprocess.TimeoutExpired:
+                self._program.kill()
+                self._program.wait()
+        self._program.stdout.close()
+        if ALLOWED.read_text() != self._allowed_before:
+            ALLOWED.write_text(self._allowed_before)
