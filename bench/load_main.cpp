@@ -4,8 +4,11 @@
 //   it is:
 //                                                         T counts and discards until the end, then answers
 //                                                         the count E sends everything back
+//                                                         R tells its count every 50 ms
 //   bench-load throughput --to PORT… --streams N --bytes B
 //   bench-load pingpong   --to PORT --seconds S           64 bytes there and back
+//   bench-load steady     --to PORT… --streams N --seconds S --warm-up-ms M [--ping PORT]
+//                                                         rates at the sink, and a ping-pong beside them
 //   bench-load opens      --to PORT --seconds S --streams N
 //   bench-load idle       --to PORT --streams N           opens N, proves each, prints 'ready', waits for the
 //   end of stdin
@@ -24,11 +27,13 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "bench/sockets.hpp"
+#include "bench/steady.hpp"
 
 namespace culvert::bench {
 namespace {
@@ -39,6 +44,7 @@ constexpr const char* kUsage =
     "usage: bench-load sink --listen PORT\n"
     "       bench-load throughput --to PORT... --streams N --bytes B\n"
     "       bench-load pingpong --to PORT --seconds S\n"
+    "       bench-load steady --to PORT... --streams N --seconds S --warm-up-ms M [--ping PORT]\n"
     "       bench-load opens --to PORT --seconds S --streams N\n"
     "       bench-load idle --to PORT --streams N";
 
@@ -49,6 +55,8 @@ struct Options {
   std::uint64_t streams = 1;
   std::uint64_t bytes = std::uint64_t{1} << 30;  ///< Of each stream.
   std::uint64_t seconds = 3;
+  std::uint64_t warm_up_ms = 2000;
+  std::optional<Endpoint> ping;
 
   const Endpoint& target(std::size_t stream) const { return to[stream % to.size()]; }
 };
@@ -77,6 +85,10 @@ Options parse_options(int argc, char** argv) {
       options.streams = parse_number(value);
     } else if (name == "--bytes") {
       options.bytes = parse_number(value);
+    } else if (name == "--warm-up-ms") {
+      options.warm_up_ms = parse_number(value);
+    } else if (name == "--ping") {
+      options.ping = parse_endpoint(value);
     } else if (name == "--seconds") {
       options.seconds = parse_number(value);
     } else {
@@ -133,6 +145,8 @@ void serve(UniqueFd fd) {
   if (!receive_all(fd.value(), {&kind, 1})) return;
   if (kind == std::byte{'T'}) {
     count_until_end(fd.value());
+  } else if (kind == std::byte{'R'}) {
+    count_and_report(fd.value());
   } else {
     echo(fd.value());
   }
@@ -256,6 +270,12 @@ int main(int argc, char** argv) {
     run_sink(options);
   } else if (options.mode == "throughput") {
     run_throughput(options);
+  } else if (options.mode == "steady") {
+    run_steady({.to = options.to,
+                .streams = options.streams,
+                .warm_up = std::chrono::milliseconds{options.warm_up_ms},
+                .measured = std::chrono::seconds{options.seconds},
+                .ping = options.ping});
   } else if (options.mode == "pingpong") {
     run_pingpong(options);
   } else if (options.mode == "opens") {
