@@ -48,6 +48,7 @@ class GatewaySession final : public SessionObserver {
   void handle_reset(StreamId id, const OpenInfo& info, Errc reason, const std::string& text) override;
   void handle_lane_up(LaneId id) override;
   void handle_lane_down(LaneId id, const Error& reason, std::size_t left) override;
+  void handle_lane_closed(LaneId id, std::size_t left) override;
   void handle_peer_draining() override;
   void handle_ended(Errc reason, const std::string& text) override;
 

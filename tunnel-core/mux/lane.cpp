@@ -9,17 +9,26 @@ constexpr std::size_t kLeastSealed = 16 * 1024;
 constexpr std::size_t kMostSealed = 256 * 1024;
 constexpr std::size_t kMostInKernel = 4 * 1024 * 1024;
 constexpr Duration kRateWindow = 10ms;
+constexpr Duration kLeastPeriod = 5s;
+constexpr Duration kMostReceiptDelay = 25ms;
+constexpr Duration kStallUnknown = 500ms;  ///< While the round trip is unknown.
+constexpr Duration kStallSlack = 50ms;
+constexpr Duration kStallAtMost = 2s;  ///< Before the lane is declared dead.
+constexpr Duration kFrameTime = 10ms;
 
 }  // namespace
 
 void Lane::note_sent(const FrameHeader& header, Instant now) {
   sent_bytes += kFrameHeaderSize + header.length;
-  if (is_state_frame(header.type)) in_flight.push_back({header, now});
+  if (!is_state_frame(header.type)) return;
+  if (in_flight.empty()) last_progress_ = now;
+  in_flight.push_back({header, now});
+  in_flight_bytes_ += kFrameHeaderSize + header.length;
 }
 
 void Lane::note_processed(std::size_t frame_size, Instant now) {
   if (processed_ == receipt_sent_) {
-    receipt_deadline_ = now + kReceiptDelay;
+    receipt_deadline_ = now + std::clamp(round_trip_ / 8, kReceiptDelay, kMostReceiptDelay);
     receipt_timed_ = false;
   }
   ++processed_;
@@ -34,9 +43,21 @@ std::uint64_t Lane::take_receipt() {
 
 void Lane::measure(Instant sent_at, Instant now) {
   const Duration sample = now - sent_at;
-  round_trip_ = round_trip_ == Duration{} ? sample : (round_trip_ * 7 + sample) / 8;
+  if (round_trip_ == Duration{}) {
+    round_trip_ = sample;
+    variation_ = sample / 2;
+  } else {
+    variation_ = (variation_ * 3 + std::chrono::abs(sample - round_trip_)) / 4;
+    round_trip_ = (round_trip_ * 7 + sample) / 8;
+  }
+  if (now - least_since_ > kLeastPeriod) {
+    least_[1] = least_[0];
+    least_[0] = sample;
+    least_since_ = now;
+  }
+  least_[0] = std::min(least_[0], sample);
   const Duration passed = now - rate_since_;
-  if (passed < kRateWindow) return;
+  if (passed < std::max(kRateWindow, round_trip_ / 2)) return;
   const double sampled = static_cast<double>(rate_bytes_) / std::chrono::duration<double>(passed).count();
   // Rising at once and falling slowly: an idle pause is not a slow line.
   rate_ = std::max(sampled, rate_ * 0.9);
@@ -52,6 +73,34 @@ std::size_t Lane::seal_budget() const {
 std::size_t Lane::kernel_budget() const {
   if (rate_ == 0) return kMostSealed;
   return std::clamp(std::bit_ceil(static_cast<std::size_t>(rate_ * 0.002)), kLeastSealed, kMostInKernel);
+}
+
+std::size_t Lane::payload_limit(std::size_t least) const {
+  if (rate_ == 0) return kMaxPayload;
+  const double bytes = rate_ * std::chrono::duration<double>(kFrameTime).count();
+  return bytes >= kMaxPayload ? kMaxPayload : std::max(static_cast<std::size_t>(bytes), least);
+}
+
+Duration Lane::least_round_trip() const {
+  return least_[1] > Duration{} ? std::min(least_[0], least_[1]) : least_[0];
+}
+
+Duration Lane::expected_delivery(std::size_t more, Duration unknown) const {
+  const Duration least = round_trip_ == Duration{} ? unknown : least_round_trip();
+  if (rate_ == 0) return least;
+  const double queued = static_cast<double>(in_flight_bytes_ + more) / rate_;
+  return std::max(least, std::chrono::duration_cast<Duration>(std::chrono::duration<double>(queued)));
+}
+
+std::optional<Instant> Lane::stall_deadline() const {
+  if (in_flight.empty()) return std::nullopt;
+  if (round_trip_ == Duration{}) return last_progress_ + kStallUnknown;
+  const Duration expected = round_trip_ * 3 / 2 + variation_ * 4 + kStallSlack;
+  return last_progress_ + std::min(expected, kStallAtMost);
+}
+
+bool Lane::close_is_due() const {
+  return retiring && !close_sent && (in_flight.empty() || suspected);
 }
 
 }  // namespace culvert

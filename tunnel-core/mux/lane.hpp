@@ -21,6 +21,7 @@ class Lane {
   struct InFlight {
     FrameHeader header;
     Instant sent_at;
+    bool moved = false;  ///< Sent again on another lane, because this one was suspected.
   };
 
   /// A peer that never sends receipts cannot make us remember more.
@@ -38,20 +39,25 @@ class Lane {
       return Error{Errc::ReceiptInvalid, "RECEIPT of " + std::to_string(n) + ", sent were " +
                                              std::to_string(receipted_ + in_flight.size())};
     }
-    if (n > receipted_) measure(in_flight[n - receipted_ - 1].sent_at, now);
+    if (n == receipted_) return {};
+    const Instant sent_at = in_flight[n - receipted_ - 1].sent_at;
+    last_progress_ = now;
+    suspected = false;
     for (; receipted_ < n; ++receipted_) {
       const FrameHeader header = in_flight.front().header;
       in_flight.pop_front();
       rate_bytes_ += kFrameHeaderSize + header.length;
+      in_flight_bytes_ -= kFrameHeaderSize + header.length;
       settle(header);
     }
+    measure(sent_at, now);
     return {};
   }
 
   bool receipt_is_due(Instant now) const {
-    // A lane that ends in order says first what it has processed: nothing of that needs redelivery.
+    // A lane that is given back is held up by nothing but receipts.
     return processed_ > receipt_sent_ &&
-           (unreceipted_bytes_ >= kReceiptEvery || now >= receipt_deadline_ || close_due);
+           (unreceipted_bytes_ >= kReceiptEvery || now >= receipt_deadline_ || retiring);
   }
   /// When a timer has to see to the receipt; none once it has: then it waits for the lane to be writable.
   std::optional<Instant> receipt_deadline() const {
@@ -68,7 +74,19 @@ class Lane {
   /// The same for what the kernel may queue unsent, a power of two. Its cap is higher: a queue that runs dry
   /// before this thread is scheduled again leaves a fast line idle.
   std::size_t kernel_budget() const;
+  /// The largest payload that takes at most 10 ms at the measured rate, between `least` and kMaxPayload.
+  std::size_t payload_limit(std::size_t least) const;
+  /// Smoothed, with what queues on the way; 0 while unknown.
   Duration round_trip() const { return round_trip_; }
+  /// Of the last 5 to 10 s; 0 while unknown.
+  Duration least_round_trip() const;
+  /// From now to the receipt of `more` further bytes. @param unknown  round trip while none was measured.
+  Duration expected_delivery(std::size_t more, Duration unknown) const;
+  /// When the lane is to be suspected unless a receipt comes; none while nothing is in flight.
+  std::optional<Instant> stall_deadline() const;
+  /// LANE_CLOSE may go out: all that was sent is receipted, or went to other lanes.
+  bool close_is_due() const;
+  bool takes_new_frames() const { return !retiring && !suspected; }
 
   const LaneId id;
   FrameSplitter splitter;
@@ -79,9 +97,12 @@ class Lane {
   Instant ping_sent_at{};
   bool ping_due = false;
   std::optional<std::uint64_t> pong_due;  ///< Value of the latest PING received.
-  bool end_due = false;                   ///< SESSION_END has to go out.
-  bool close_due = false;                 ///< LANE_CLOSE has to go out.
-  bool closing = false;                   ///< One of them went out: nothing else may follow.
+  bool suspected = false;                 ///< No receipt came when it should have: docs/protocol.md §7.
+  bool retiring = false;                  ///< Given back by either end: no new state frames.
+  bool close_sent = false;                ///< LANE_CLOSE.
+  bool close_received = false;
+  bool end_due = false;  ///< SESSION_END has to go out.
+  bool silent = false;   ///< It went out: nothing may follow.
   std::uint64_t sent_bytes = 0;
   std::uint64_t received_bytes = 0;
 
@@ -96,8 +117,13 @@ class Lane {
   std::uint64_t receipt_sent_ = 0;
   std::size_t unreceipted_bytes_ = 0;
   Instant receipt_deadline_{};
-  bool receipt_timed_ = false;    ///< receipt_deadline_ has passed.
-  Duration round_trip_ = 0ms;     ///< Smoothed, 0 while unknown.
+  bool receipt_timed_ = false;  ///< receipt_deadline_ has passed.
+  Duration round_trip_ = 0ms;   ///< Smoothed, 0 while unknown.
+  Duration variation_ = 0ms;    ///< Smoothed distance of samples from it (RFC 6298 §2).
+  Duration least_[2] = {};      ///< Least round trips of the present and the previous period; 0: none.
+  Instant least_since_{};
+  Instant last_progress_{};  ///< Of receipts, or since when frames wait for one.
+  std::uint64_t in_flight_bytes_ = 0;
   std::uint64_t rate_bytes_ = 0;  ///< Receipted since rate_since_.
   Instant rate_since_;
   double rate_ = 0;  ///< Bytes a second, smoothed; 0 while unknown.

@@ -116,7 +116,7 @@ std::size_t SendHalf::next_size() const {
   return static_cast<std::size_t>(std::min(segments_[unsent_].end(), limit()) - sent_);
 }
 
-SendPiece SendHalf::next_frame() {
+SendPiece SendHalf::next_frame(std::size_t most) {
   if (!again_.empty()) return resend_frame();
   if (fin_is_due()) {
     fin_sent_ = fin_ever_sent_ = true;
@@ -124,7 +124,7 @@ SendPiece SendHalf::next_frame() {
   }
   TUNNEL_ASSERT(sent_ < read_ && sent_ < limit());
   Segment& segment = segments_[unsent_];
-  const std::uint64_t end = std::min(segment.end(), limit());
+  const std::uint64_t end = std::min({segment.end(), limit(), sent_ + most});
   std::byte* const data = segment.data + (sent_ - segment.offset);
   SendPiece piece{sent_, {data, static_cast<std::size_t>(end - sent_)}, false, nullptr};
   // Before any other byte of the segment lie bytes that may have to be sent again.

@@ -46,7 +46,8 @@ class SendHalf {
   bool nothing_in_flight() const { return accepted_ == sent_; }
   /// The next piece to send; sending_ moves on. has_frame() must hold. Views live until the bytes are
   /// accepted.
-  SendPiece next_frame();
+  /// @param most  bytes of payload that have not been sent before.
+  SendPiece next_frame(std::size_t most = kMaxPayload);
   void handle_receipt(std::uint64_t offset, std::size_t length, bool fin);
   /// The lane with this frame is lost: queued again, unless accepted or receipted elsewhere.
   void handle_lost(std::uint64_t offset, std::size_t length, bool fin);

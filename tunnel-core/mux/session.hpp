@@ -34,7 +34,8 @@ struct StreamEvent {
 /// Of the session itself.
 struct SessionEvent {
   enum class Kind {
-    LaneDead,  ///< Silent for 2.5 s, replaced by a newer epoch, or closed by the peer: close its connection.
+    LaneDead,      ///< Silent for 2.5 s, or replaced by a newer epoch: close its connection.
+    LaneClosed,    ///< Given back in order: close its connection, then call handle_lane_lost().
     PeerDraining,  ///< The peer takes and opens no more streams.
     Ended,         ///< By the peer, a broken rule or a deadline. Streams got kReset before.
   };
@@ -55,6 +56,8 @@ struct LaneStats {
   LaneId id;
   Duration round_trip;
   Duration silent;  ///< Since the last received byte.
+  bool suspected;   ///< Receipts are overdue.
+  bool retiring;    ///< Being given back.
   std::uint64_t sent_bytes;
   std::uint64_t received_bytes;
 };
@@ -126,11 +129,16 @@ class Session {
   void handle_lane_alive(LaneId lane, Instant now);
   /// The connection is gone: what it had not receipted waits for other lanes.
   void handle_lane_lost(LaneId lane, Instant now);
+  /// Gives a lane back: it takes no new frames, and is closed in order when all it carries is receipted.
+  void retire_lane(LaneId lane);
   /// What the reply that opened the session says; before that the configuration holds.
   void adopt(Duration resume_deadline, std::size_t streams);
   std::uint32_t epoch() const { return epoch_; }
   std::size_t lane_count() const { return lanes_.size(); }
 
+  /// All lanes, those first that are expected to deliver a frame first: the order in which to serve them.
+  /// Valid until the next call.
+  std::span<const LaneId> lanes_by_delivery();
   /// The next frame for this lane, if there is one.
   std::optional<Transmit> poll_transmit(LaneId lane, Instant now);
   /// How much may wait sealed on this lane, bytes.
@@ -143,7 +151,7 @@ class Session {
   Instant poll_timeout() const;  ///< When handle_timeout() wants to be called.
   void handle_timeout(Instant now);
   std::optional<StreamEvent> poll_stream_event();
-  bool has_stream_events() const { return !event_list_.empty(); }
+  bool has_events() const { return !event_list_.empty() || !session_events_.empty(); }
   std::optional<SessionEvent> poll_session_event();
 
   /// Opens and takes no more streams. Streams that still run after `timeout` are the caller's to reset, by
@@ -198,16 +206,22 @@ class Session {
   Transmit encode(Lane& lane, const FrameHeader& header, ByteSpan payload, Instant now);
   bool may_use(const Stream& stream, const Lane& lane) const;
   bool may_send_data(const Stream& stream, const Lane& lane) const;
+  bool may_carry(const Lane& lane) const;
+  bool should_wait_for_better(const Stream& stream, const Lane& lane) const;
 
   // session_lanes.cpp
   Lane* find_lane(LaneId id) const;
   void lose_lane(LaneId id);
+  void suspect(Lane& lane);
+  bool some_lane_is_well_beside(const Lane& lane) const;
+  void note_closed(const Lane& lane);
   void redeliver(const FrameHeader& header);
   void finish_ending(Errc reason, std::string_view text);
   void check_lanes(Instant now);
   void give_back_idle(Instant now);
   void wake_starved();
   Duration round_trip() const;
+  Duration least_round_trip() const;
 
   SessionConfig config_;
   SlabPool& slabs_;
@@ -232,7 +246,9 @@ class Session {
   std::set<std::uint32_t> missing_peer_ids_;  ///< Below it, but not seen yet: their OPEN was overtaken.
 
   std::map<LaneId, std::unique_ptr<Lane>> lanes_;
-  std::set<LaneId> used_lanes_;  ///< In this epoch.
+  std::vector<std::pair<Duration, LaneId>> lane_times_;  ///< Kept for lanes_by_delivery(), as lane_order_ is.
+  std::vector<LaneId> lane_order_;
+  std::set<LaneId> used_lanes_;  ///< In this epoch, the latest kLanesRemembered numbers.
   std::uint32_t epoch_ = 0;
   Instant laneless_since_;
   bool had_lane_ = false;

@@ -9,6 +9,8 @@ namespace {
 /// Kept while round trips are unknown: long enough that windows grow on a far line, short enough for a near
 /// one.
 constexpr Duration kUnknownRoundTrip = 100ms;
+constexpr std::uint32_t kLaneNumbersBelow =
+    1024;  ///< Further below the highest one, a number counts as used.
 
 }  // namespace
 
@@ -23,6 +25,15 @@ Duration Session::round_trip() const {
     if (lane->round_trip() > Duration{}) shortest = std::min(shortest, lane->round_trip());
   }
   return shortest == Duration::max() ? kUnknownRoundTrip : shortest;
+}
+
+/// What is assumed of a lane that has not been measured: as good as the best, so that it is tried.
+Duration Session::least_round_trip() const {
+  Duration least = Duration::max();
+  for (const auto& [id, lane] : lanes_) {
+    if (lane->round_trip() > Duration{}) least = std::min(least, lane->least_round_trip());
+  }
+  return least == Duration::max() ? Duration{} : least;
 }
 
 Result<void> Session::attach_lane(LaneId id, std::uint32_t epoch, ByteCount peer_replay, Instant now) {
@@ -42,8 +53,13 @@ Result<void> Session::attach_lane(LaneId id, std::uint32_t epoch, ByteCount peer
     used_lanes_.clear();
   }
   if (lanes_.size() >= kMaxLanes) return Error{Errc::EpochInvalid, "the session has its lanes already"};
-  if (!used_lanes_.insert(id).second) {
+  const bool too_old =
+      !used_lanes_.empty() && used_lanes_.rbegin()->value >= id.value + std::uint64_t{kLaneNumbersBelow};
+  if (too_old || !used_lanes_.insert(id).second) {
     return Error{Errc::EpochInvalid, "lane " + std::to_string(id.value) + " was used in this epoch already"};
+  }
+  while (used_lanes_.rbegin()->value >= used_lanes_.begin()->value + std::uint64_t{kLaneNumbersBelow}) {
+    used_lanes_.erase(used_lanes_.begin());
   }
   if (lanes_.empty()) {
     for (Stream* stream = resetting_list_.front(); stream != nullptr;
@@ -76,7 +92,35 @@ void Session::lose_lane(LaneId id) {
   const auto at = lanes_.find(id);
   const std::unique_ptr<Lane> lane = std::move(at->second);
   lanes_.erase(at);
-  for (; !lane->in_flight.empty(); lane->in_flight.pop_front()) redeliver(lane->in_flight.front().header);
+  for (; !lane->in_flight.empty(); lane->in_flight.pop_front()) {
+    const Lane::InFlight& frame = lane->in_flight.front();
+    if (!frame.moved) redeliver(frame.header);
+  }
+}
+
+void Session::retire_lane(LaneId id) {
+  if (Lane* const lane = find_lane(id)) lane->retiring = true;
+}
+
+void Session::note_closed(const Lane& lane) {
+  if (!lane.close_sent || !lane.close_received) return;
+  session_events_.push_back({SessionEvent::Kind::LaneClosed, lane.id, Errc::SessionClosed, "given back"});
+}
+
+bool Session::some_lane_is_well_beside(const Lane& lane) const {
+  return std::ranges::any_of(lanes_, [&](const auto& entry) {
+    return entry.second.get() != &lane && entry.second->takes_new_frames();
+  });
+}
+
+/// What waits on this lane goes to the others before the lane is given up: a stall costs a fraction of the
+/// time that it takes to be sure of a death.
+void Session::suspect(Lane& lane) {
+  lane.suspected = true;
+  for (std::size_t i = 0; i < lane.in_flight.size(); ++i) {
+    Lane::InFlight& frame = lane.in_flight[i];
+    if (!std::exchange(frame.moved, true)) redeliver(frame.header);
+  }
 }
 
 /// What this frame told, as it stands now, has to be told again.
@@ -119,6 +163,8 @@ Instant Session::poll_timeout() const {
   const auto consider = [&next](Instant at) { next = std::min(next, at); };
   if (ended_) return next;
   for (const auto& [id, lane] : lanes_) {
+    const auto stall = lane->suspected ? std::nullopt : lane->stall_deadline();
+    if (stall && some_lane_is_well_beside(*lane)) consider(*stall);
     consider(std::max(lane->last_received, lane->last_ping) + kPingAfter);
     consider(lane->last_received + kLaneDeadAfter);
     if (const auto receipt = lane->receipt_deadline()) consider(*receipt);
@@ -183,6 +229,11 @@ void Session::check_lanes(Instant now) {
       lane->ping_due = true;
       lane->last_ping = now;
     }
+  }
+  for (const auto& [id, lane] : lanes_) {
+    const auto stall = lane->stall_deadline();
+    if (!stall || *stall > now || lane->suspected) continue;
+    if (some_lane_is_well_beside(*lane)) suspect(*lane);
   }
   for (const LaneId id : dead) {
     session_events_.push_back(
@@ -250,8 +301,8 @@ void Session::finish_ending(Errc reason, std::string_view text) {
 std::vector<LaneStats> Session::lane_stats(Instant now) const {
   std::vector<LaneStats> all;
   for (const auto& [id, lane] : lanes_) {
-    all.push_back(
-        {id, lane->round_trip(), now - lane->last_received, lane->sent_bytes, lane->received_bytes});
+    all.push_back({id, lane->round_trip(), now - lane->last_received, lane->suspected, lane->retiring,
+                   lane->sent_bytes, lane->received_bytes});
   }
   return all;
 }

@@ -71,7 +71,8 @@ Result<void> Session::handle_frame(Lane& lane, const Frame& frame, const SlabRef
       handle_peer_end(session_reason(header.offset), printable(frame.payload));
       return {};
     case FrameType::LaneClose:
-      lane.close_due = true;
+      lane.retiring = lane.close_received = true;
+      note_closed(lane);
       return {};
     case FrameType::Data:
     case FrameType::Open:
@@ -82,6 +83,7 @@ Result<void> Session::handle_frame(Lane& lane, const Frame& frame, const SlabRef
     case FrameType::Drain:
       break;
   }
+  if (lane.close_received) return Error{Errc::FrameMalformed, dump(header) + " came behind LANE_CLOSE"};
   auto handled = handle_state_frame(frame, slab, now);
   if (handled) lane.note_processed(kFrameHeaderSize + header.length, now);
   return handled;

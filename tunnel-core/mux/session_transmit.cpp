@@ -9,15 +9,16 @@ namespace culvert {
 namespace {
 
 constexpr std::int64_t kQuantum = kMaxFrameSize;  ///< Per unit of weight.
+constexpr std::size_t kLeastPayload = 1024;       ///< On a slow line with one lane.
 
 }  // namespace
 
 std::optional<Transmit> Session::poll_transmit(LaneId id, Instant now) {
   latest_ = now;
   Lane* const lane = find_lane(id);
-  if (lane == nullptr || lane->closing) return std::nullopt;
+  if (lane == nullptr || lane->silent) return std::nullopt;
   if (auto frame = transmit_lane_frame(*lane, now)) return frame;
-  if (ended_ || lane->closing || !lane->may_send_state()) return std::nullopt;
+  if (ended_ || !may_carry(*lane) || !lane->may_send_state()) return std::nullopt;
   if (drain_due_) {
     drain_due_ = false;
     return encode(*lane, {FrameType::Drain, 0, 0, {}, drain_ms_}, {}, now);
@@ -57,13 +58,13 @@ std::optional<Transmit> Session::transmit_lane_frame(Lane& lane, Instant now) {
   }
   if (lane.end_due) {
     lane.end_due = false;
-    lane.closing = true;
+    lane.silent = true;
     const auto reason = static_cast<std::uint64_t>(end_reason_);
     return encode(lane, {FrameType::SessionEnd, 0, 0, {}, reason}, as_bytes(end_text_), now);
   }
-  if (lane.close_due) {
-    lane.close_due = false;
-    lane.closing = true;
+  if (lane.close_is_due()) {
+    lane.close_sent = true;
+    note_closed(lane);
     return encode(lane, {FrameType::LaneClose, 0, 0, {}, 0}, {}, now);
   }
   if (lane.ping_due) {
@@ -134,7 +135,41 @@ bool Session::may_send_data(const Stream& stream, const Lane& lane) const {
   if (stream.packed_lane == LaneId{} || stream.packed_lane == lane.id) return true;
   if (stream.send.next_size() >= kPackBelow || stream.send.nothing_in_flight()) return true;
   const Lane* const other = find_lane(stream.packed_lane);
-  return other == nullptr || other->closing;
+  return other == nullptr || !may_carry(*other);
+}
+
+/// A suspected lane carries only when every lane is: none is better then.
+bool Session::may_carry(const Lane& lane) const {
+  if (lane.retiring) return false;
+  return !lane.suspected ||
+         std::ranges::none_of(lanes_, [](const auto& entry) { return entry.second->takes_new_frames(); });
+}
+
+/// A better lane, full at present, would deliver all that the only busy stream has before this lane delivers
+/// one frame. A stream with much unsent is bulk: it gains from every lane.
+bool Session::should_wait_for_better(const Stream& stream, const Lane& lane) const {
+  const std::uint64_t waiting = stream.send.unsent();
+  if (lanes_.size() == 1 || waiting * 2 > config_.read_ahead) return false;
+  if (bulk_list_.front() != nullptr && bulk_list_.next(*bulk_list_.front()) != nullptr) return false;
+  const Duration unknown = least_round_trip();
+  const Duration here = lane.expected_delivery(stream.send.next_size(), unknown);
+  return std::ranges::any_of(lanes_, [&](const auto& entry) {
+    const Lane& other = *entry.second;
+    return other.id != lane.id && other.takes_new_frames() && other.may_send_state() &&
+           may_send_data(stream, other) && other.expected_delivery(waiting, unknown) < here;
+  });
+}
+
+std::span<const LaneId> Session::lanes_by_delivery() {
+  const Duration unknown = lanes_.size() > 1 ? least_round_trip() : Duration{};
+  lane_times_.clear();
+  for (const auto& [id, lane] : lanes_) {
+    lane_times_.emplace_back(lane->expected_delivery(kMaxFrameSize, unknown), id);
+  }
+  std::ranges::sort(lane_times_);
+  lane_order_.clear();
+  for (const auto& [time, id] : lane_times_) lane_order_.push_back(id);
+  return lane_order_;
 }
 
 std::optional<Transmit> Session::transmit_data(Lane& lane, Instant now) {
@@ -165,7 +200,9 @@ std::optional<Transmit> Session::transmit_data(Lane& lane, Instant now) {
     stream->deficit += kQuantum;
   }
 
-  const SendPiece piece = stream->send.next_frame();
+  if (should_wait_for_better(*stream, lane)) return std::nullopt;
+  const SendPiece piece =
+      stream->send.next_frame(lane.payload_limit(lanes_.size() > 1 ? kPackBelow : kLeastPayload));
   if (!piece.bytes.empty() && piece.bytes.size() < kPackBelow) stream->packed_lane = lane.id;
   FrameHeader header{FrameType::Data, piece.fin ? kFlagFin : std::uint8_t{0},
                      static_cast<std::uint16_t>(piece.bytes.size()), stream->id, piece.offset};

@@ -149,14 +149,15 @@ void SessionDriver::deliver_stream_events() {
 void SessionDriver::deliver_session_events() {
   while (auto event = session_.poll_session_event()) {
     switch (event->kind) {
-      case SessionEvent::Kind::LaneDead: {
-        const auto at = lanes_.find(event->lane);
-        if (at == lanes_.end()) break;
-        at->second->close();
-        lanes_.erase(at);
+      case SessionEvent::Kind::LaneDead:
+        if (!drop_lane(event->lane)) break;
         observer_.handle_lane_down(event->lane, {event->reason, event->text}, lanes_.size());
         break;
-      }
+      case SessionEvent::Kind::LaneClosed:
+        if (!drop_lane(event->lane)) break;
+        session_.handle_lane_lost(event->lane, now_);
+        observer_.handle_lane_closed(event->lane, lanes_.size());
+        break;
       case SessionEvent::Kind::PeerDraining:
         observer_.handle_peer_draining();
         break;
@@ -167,14 +168,31 @@ void SessionDriver::deliver_session_events() {
   }
 }
 
+/// False when the lane has been lost meanwhile.
+bool SessionDriver::drop_lane(LaneId id) {
+  const auto at = lanes_.find(id);
+  if (at == lanes_.end()) return false;
+  at->second->close();
+  lanes_.erase(at);
+  return true;
+}
+
+void SessionDriver::retire_lane(LaneId id) {
+  refresh_now();
+  session_.retire_lane(id);
+  flush();
+}
+
 void SessionDriver::transmit() {
   bool more = false;
-  for (auto at = lanes_.begin(); at != lanes_.end();) {
-    const auto lane = (at++)->second;  // A lane that is lost leaves the map.
+  for (const LaneId id : session_.lanes_by_delivery()) {
+    const auto at = lanes_.find(id);
+    if (at == lanes_.end()) continue;  // Lost while another one was served.
+    const auto lane = at->second;
     if (lane->transmit() == LaneDriver::Transmitted::More) more = true;
   }
   // Sending made room for reading: those events are for the next round, so that others come in between.
-  if (more || session_.has_stream_events()) schedule_flush();
+  if (more || session_.has_events()) schedule_flush();
 }
 
 void SessionDriver::lane_lost(LaneId id, const Error& reason) {

@@ -30,6 +30,8 @@ class SessionObserver {
   virtual void handle_lane_up(LaneId id) = 0;
   /// @param left  lanes that remain; 0: the session waits for a new one.
   virtual void handle_lane_down(LaneId id, const Error& reason, std::size_t left) = 0;
+  /// A lane was given back in order.
+  virtual void handle_lane_closed(LaneId id, std::size_t left) = 0;
   virtual void handle_peer_draining() = 0;
   virtual void handle_ended(Errc reason, const std::string& text) = 0;
 };
@@ -47,6 +49,8 @@ class SessionDriver {
   /// @error those of Session::attach_lane(); `stream` is untouched then.
   Result<void> add_lane(LaneId id, std::uint32_t epoch, ByteCount peer_replay,
                         std::unique_ptr<TlsStream>& stream, std::string_view preface, ByteSpan leftover);
+  /// Gives a lane back in order; handle_lane_closed() follows.
+  void retire_lane(LaneId id);
 
   /// Opens a stream for an accepted source. On error the socket is closed with a reset.
   /// @error those of Session::open_stream().
@@ -78,6 +82,7 @@ class SessionDriver {
   void deliver_stream_events();
   void deliver_session_events();
   void transmit();
+  bool drop_lane(LaneId id);
   void arm_timer();
   void close_everything();
 

@@ -36,6 +36,7 @@ bool Endpoint::act(WireTap& tap, Random& random, Instant now) {
   while (auto event = session.poll_session_event()) {
     acted = true;
     if (event->kind == SessionEvent::Kind::LaneDead) dead_lanes.push_back(event->lane);
+    if (event->kind == SessionEvent::Kind::LaneClosed) closed_lanes.push_back(event->lane);
     if (event->kind == SessionEvent::Kind::Ended) {
       has_ended = true;
       if (!may_end)

@@ -35,7 +35,8 @@ class Endpoint {
   std::map<std::uint32_t, StreamRecord>* records = nullptr;  ///< Shared with the other end.
   std::uint64_t most_bytes = 0;                              ///< A stream's, for offered streams' habits.
   std::map<std::uint32_t, std::unique_ptr<Application>> applications;
-  std::vector<LaneId> dead_lanes;  ///< Told by LaneDead, for the world to close.
+  std::vector<LaneId> dead_lanes;    ///< Told by LaneDead, for the world to close.
+  std::vector<LaneId> closed_lanes;  ///< Told by LaneClosed, likewise.
   bool has_ended = false;
   bool may_end = false;
   std::size_t refused = 0;  ///< open_stream() that gave an error.

@@ -2,6 +2,7 @@
 // cut.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 
 #include "tunnel-core/base/bytes.hpp"
@@ -26,6 +27,8 @@ class Pipe {
   /// From now on everything vanishes, and of what is under way all but the first `kept` bytes.
   void cut(std::size_t kept, Instant now);
   std::size_t under_way() const;
+  /// When all that is under way has arrived.
+  Instant idle_from(Instant now) const { return std::max({now, busy_until_ + latency_, stalled_until_}); }
 
  private:
   struct Chunk {

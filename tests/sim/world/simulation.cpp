@@ -153,6 +153,19 @@ void Simulation::close_dead_lanes() {
       }
     }
     end(side).dead_lanes.clear();
+    for (const LaneId closed : end(side).closed_lanes) close_lane(closed, side);
+    end(side).closed_lanes.clear();
+  }
+}
+
+/// The end that has heard and said LANE_CLOSE closes its connection; what it wrote before still arrives.
+void Simulation::close_lane(LaneId id, std::size_t side) {
+  for (auto& lane : lanes_) {
+    if (lane->id != id || !lane->up[side]) continue;
+    end(side).session.handle_lane_lost(id, now_);
+    lane->up[side] = false;
+    // The close follows the last bytes.
+    if (lane->up[1 - side]) lane->notice[1 - side] = lane->to[1 - side].idle_from(now_) + 1ms;
   }
 }
 
@@ -249,7 +262,7 @@ void Simulation::do_mischief() {
   next_mischief_ = now_ + random_.span(random_.chance(50) ? 50ms : 3s);
   if (lanes_.empty() || now_ >= calm_from_) return;
   Lane& lane = *lanes_[random_.below(lanes_.size())];
-  switch (random_.below(6)) {
+  switch (random_.below(7)) {
     case 0:
     case 1:
       return cut(lane, random_.chance(60));
@@ -263,6 +276,8 @@ void Simulation::do_mischief() {
       if (random_.chance(70)) lane.to[1].stall_until(until);
       return;
     }
+    case 5:
+      return agent_.session.retire_lane(lane.id);
     default:
       wanted_lanes_ = random_.between(1, 6);
   }

@@ -44,6 +44,7 @@ class Simulation {
   void pump();
   bool pump_lane(Lane& lane);
   void close_dead_lanes();
+  void close_lane(LaneId id, std::size_t side);
   Instant next_instant() const;
   void run_lane(Lane& lane);
   void attach(Lane& lane, std::size_t side);

@@ -196,14 +196,4 @@ TEST_CASE("Lane: small payloads keep to one lane while any byte is in flight", "
   CHECK(peer.take(FrameType::Data, 2).size() == 1);
 }
 
-TEST_CASE("Lane: LANE_CLOSE is answered with the last receipt and LANE_CLOSE", "[mux]") {
-  RawPeer peer{{.role = Role::Gateway}};
-  peer.attach();
-  peer.send_open(2);
-  peer.send({FrameType::LaneClose, 0, 0, {}, 0});
-  CHECK(dumps(peer.take()) == std::vector<std::string>{"RECEIPT stream=0 offset=1 length=0",
-                                                       "LANE_CLOSE stream=0 offset=0 length=0"});
-  CHECK(peer.take().empty());
-}
-
 }  // namespace culvert
