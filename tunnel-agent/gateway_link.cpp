@@ -8,7 +8,6 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include "certs/utc_time.hpp"
-#include "tunnel-agent/lane_dialer.hpp"
 #include "tunnel-core/daemon/process.hpp"
 #include "tunnel-core/net/run_blocking.hpp"
 #include "tunnel-core/obs/log.hpp"
@@ -17,11 +16,6 @@
 namespace culvert {
 namespace {
 
-constexpr Duration kQuickPause = 100ms;  ///< After a cut, for as long as kQuickFor.
-constexpr Duration kQuickFor = 10s;
-constexpr Duration kWaitingPause = 1s;  ///< While streams wait.
-constexpr Duration kIdlePause = 10s;    ///< While nobody waits.
-constexpr Duration kShortLife = 1s;
 constexpr Duration kDrainCheck = 50ms;
 constexpr Duration kFarewell = 300ms;     ///< For SESSION_END to leave.
 constexpr Duration kForever = 24h * 365;  ///< The agent's session needs no deadline before it has a lane.
@@ -45,21 +39,14 @@ bool blames_target(Errc reason) {
   return reason >= Errc::TargetUnknown && reason <= Errc::TargetNameUnresolved;
 }
 
-bool is_connection_trouble(Errc code) {
-  return code == Errc::NameUnresolved || code == Errc::ConnectionRefused || code == Errc::Unreachable ||
-         code == Errc::TimedOut;
-}
-
-/// The same dial at the node that owns the session, when the gateway named one (docs/rest-api.md §4).
-std::optional<LaneDial> dial_of_endpoint(LaneDial dial,
-                                         const std::optional<cloud_api::LaneEndpoint>& endpoint) {
-  if (!endpoint) return std::nullopt;
-  const auto address = cloud_api::GatewayUrl::parse("https://" + endpoint->address);
-  if (!address) return std::nullopt;
-  dial.host = address->host;
-  dial.port = address->port;
-  dial.server_name = endpoint->sni;
-  return dial;
+/// An agent without its link looks alive and replicates nothing: a restart is better.
+void die_of_bug(std::exception_ptr failure) {
+  try {
+    std::rethrow_exception(failure);
+  } catch (const std::exception& error) {
+    spdlog::critical("the link to the gateway stopped on an internal error: {}", error.what());
+  }
+  std::abort();
 }
 
 asio::steady_timer::duration ticks(Duration duration) {
@@ -75,21 +62,14 @@ GatewayLink::GatewayLink(LinkConfig config, DataThread& thread, ProcessMemory& m
       memory_(memory),
       control_(control),
       client_(client),
-      tls_(std::move(tls)),
       instance_id_(random_bytes(16)),
       since_(utc_now_text()),
-      jitter_(std::random_device{}()),
-      changed_(thread.io().get_executor()),
+      keeper_(
+          {config_.gateway, config_.session_memory, config_.most_lanes}, thread, std::move(tls),
+          [this](const Error& error) { note_failure(error); }, die_of_bug),
       pause_timer_(thread.io()),
       drain_timer_(thread.io()),
-      tasks_(thread.io().get_executor(), [](std::exception_ptr failure) {
-        try {
-          std::rethrow_exception(failure);
-        } catch (const std::exception& error) {
-          spdlog::critical("the link to the gateway stopped on an internal error: {}", error.what());
-        }
-        std::abort();  // An agent without its link looks alive and replicates nothing: a restart is better.
-      }) {
+      tasks_(thread.io().get_executor(), die_of_bug) {
   new_driver();
 }
 
@@ -107,30 +87,25 @@ void GatewayLink::new_driver() {
   driver_.reset();
   driver_ = std::make_unique<SessionDriver>(thread_, memory_, session, *this);
   grant_.reset();
-  epoch_ = 0;
   replace_ = false;
 }
 
 void GatewayLink::start() {
-  trying_since_ = thread_.clock().now();
+  pace_.restart(thread_.clock().now());
   tasks_.spawn(run());
 }
 
 asio::awaitable<void> GatewayLink::run() {
   for (;;) {
     if (replace_) new_driver();
-    if (std::exchange(short_lived_, false)) co_await pause();
     if (!grant_) {
       const bool obtained = co_await obtain_session();
       if (!obtained) co_await pause();
       continue;
     }
-    if (driver_->session().lane_count() == 0) {
-      const bool obtained = co_await obtain_lane();
-      if (!obtained && !replace_) co_await pause();
-      continue;
-    }
-    co_await changed_.wait();
+    const auto kept = co_await keeper_.run(*driver_, *grant_);
+    if (!kept && !replace_) handle_unknown(kept.error());
+    if (replace_) pace_.restart(thread_.clock().now());
   }
 }
 
@@ -148,56 +123,21 @@ asio::awaitable<bool> GatewayLink::obtain_session() {
   co_return true;
 }
 
-asio::awaitable<bool> GatewayLink::obtain_lane() {
-  LaneDial dial;
-  dial.host = config_.gateway.host;
-  dial.port = config_.gateway.port;
-  dial.server_name = config_.gateway.host;
-  dial.session = grant_->id;
-  dial.secret = grant_->secret;
-  dial.epoch = ++epoch_;
-  dial.lane = LaneId{1};
-  dial.replay_memory = config_.session_memory;
-  std::optional<LaneDial> nearer = dial_of_endpoint(dial, grant_->lane_endpoint);
-  Result<DialedLane> lane = Error{Errc::Unreachable, "not tried"};
-  if (nearer) lane = co_await dial_lane(thread_.io(), tls_, *nearer);
-  // The endpoint is a short cut; the gateway's own URL leads to the session as well.
-  const bool fall_back = !nearer || (!lane && is_connection_trouble(lane.error().code()));
-  if (fall_back) lane = co_await dial_lane(thread_.io(), tls_, dial);
-  if (replace_) co_return false;
-  if (lane) {
-    const auto added =
-        driver_->add_lane(dial.lane, dial.epoch, lane->peer_replay, lane->stream, {}, lane->leftover);
-    if (added) co_return true;
-    lane = added.error();
-  }
-  const Error& error = lane.error();
-  if (error.code() == Errc::EpochInvalid) co_return false;  // Raised with the next dial.
-  if (error.code() == Errc::UnknownSession && driver_->session().epoch() == 0) {
+void GatewayLink::handle_unknown(const Error& error) {
+  if (driver_->session().epoch() == 0) {
     grant_.reset();  // It never had a lane: streams that wait are taken along into the next one.
-    note_failure(error);
-    co_return false;
-  }
-  if (error.code() == Errc::UnknownSession) {
+  } else {
     driver_->end(Errc::UnknownSession,
                  "the gateway no longer knows the session; it was restarted or gave it up");
-    note_failure(error);
     replace_ = true;
-    co_return true;
   }
   note_failure(error);
-  co_return false;
 }
 
-/// At once, then every 100 ms for 10 s, then each second while streams wait; a new source ends a longer
-/// pause.
+/// A new source ends a longer pause.
 asio::awaitable<void> GatewayLink::pause() {
-  const Duration tried = thread_.clock().now() - trying_since_;
-  const bool streams_wait = driver_->session().stats().streams > 0;
-  Duration pause = kQuickPause;
-  if (tried >= kQuickFor) pause = streams_wait ? kWaitingPause : std::min<Duration>(tried / 10, kIdlePause);
-  std::uniform_real_distribution<double> around{0.7, 1.3};
-  pause_timer_.expires_after(ticks(std::chrono::duration_cast<Duration>(pause * around(jitter_))));
+  const Duration pause = pace_.next(thread_.clock().now(), driver_->session().stats().streams > 0);
+  pause_timer_.expires_after(ticks(pause));
   error_code cancelled;
   auto token = asio::redirect_error(asio::use_awaitable, cancelled);
   co_await pause_timer_.async_wait(token);
@@ -240,7 +180,9 @@ void GatewayLink::accept(int fd, const Forward& forward, SourceAddress source) {
     return;
   }
   spdlog::debug("stream={} opened forward={} source={}", id->value, forward.name, info.source);
-  if (driver_->session().lane_count() == 0) pause_timer_.cancel();
+  if (driver_->session().lane_count() > 0) return;
+  pause_timer_.cancel();
+  keeper_.hurry();
 }
 
 void GatewayLink::handle_offered(StreamId id, const OpenInfo& info) {
@@ -262,9 +204,9 @@ void GatewayLink::handle_reset(StreamId id, const OpenInfo& info, Errc reason, c
 }
 
 void GatewayLink::handle_lane_up(LaneId id) {
-  spdlog::info("session={} lane={} up epoch={} streams={}", session_text(grant_->id), id.value, epoch_,
-               driver_->session().stats().streams);
-  lane_since_ = thread_.clock().now();
+  const Session& session = driver_->session();
+  spdlog::info("session={} lane={} up epoch={} lanes={} streams={}", session_text(grant_->id), id.value,
+               session.epoch(), session.lane_count(), session.stats().streams);
   logged_.clear();
   set_state(SessionState::Up, {});
 }
@@ -272,18 +214,13 @@ void GatewayLink::handle_lane_up(LaneId id) {
 void GatewayLink::handle_lane_down(LaneId id, const Error& reason, std::size_t left) {
   spdlog::warn("session={} lane={} lost lanes={} streams_waiting={} reason={}: {}", session_text(grant_->id),
                id.value, left, driver_->session().stats().streams, errc_name(reason.code()), reason.text());
-  if (left == 0) {
-    set_state(SessionState::Stalled, reason.text());
-    note_lane_end();
-  }
-  changed_.notify_all();
+  if (left == 0) set_state(SessionState::Stalled, reason.text());
+  keeper_.hurry();
 }
 
-/// The first dial comes at once, unless the lane had not lived for a second: then the pauses go on growing.
-void GatewayLink::note_lane_end() {
-  const Instant now = thread_.clock().now();
-  short_lived_ = now - lane_since_ < kShortLife;
-  if (!short_lived_) trying_since_ = now;
+void GatewayLink::handle_lane_closed(LaneId id, std::size_t left) {
+  spdlog::info("session={} lane={} given back lanes={}", session_text(grant_->id), id.value, left);
+  keeper_.hurry();
 }
 
 void GatewayLink::handle_peer_draining() {
@@ -294,9 +231,8 @@ void GatewayLink::handle_ended(Errc reason, const std::string& text) {
   spdlog::warn("session={} ended reason={}: {}", grant_ ? session_text(grant_->id) : "-", errc_name(reason),
                text);
   set_state(SessionState::Down, text);
-  note_lane_end();
   replace_ = true;
-  changed_.notify_all();
+  keeper_.stop();
 }
 
 void GatewayLink::drain(Duration timeout, std::function<void()> done) {
@@ -341,8 +277,11 @@ AgentStatus GatewayLink::status(bool with_streams) const {
   status.session = {state_, grant_ ? session_text(grant_->id) : "", config_.gateway_url, since_, error_};
   const Session& session = driver_->session();
   for (const LaneStats& lane : session.lane_stats(thread_.clock().now())) {
-    const bool silent = lane.silent > kPingAfter * 2;
-    status.lanes.push_back({lane.id.value, silent ? "suspected" : "up",
+    const bool suspected = lane.suspected || lane.silent > kPingAfter * 2;
+    status.lanes.push_back({lane.id.value,
+                            suspected       ? "suspected"
+                            : lane.retiring ? "closing"
+                                            : "up",
                             std::chrono::duration<double, std::milli>(lane.round_trip).count(),
                             lane.sent_bytes, lane.received_bytes});
   }

@@ -1,5 +1,5 @@
-// The agent's side of the session with its gateway: asks for it, keeps a lane up, takes it back after every
-// cut, and turns accepted sources into streams. Of one data thread.
+// The agent's side of the session with its gateway: asks for it, has its lanes kept up, and turns accepted
+// sources into streams. Of one data thread.
 //
 //   no session ── POST sessions ──> session ── dial lane ──> up ── all lanes lost ──> stalled ── dial ──> up
 //        ^                                                         (streams wait, nothing is lost)      │
@@ -11,16 +11,15 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <random>
 #include <set>
 #include <string>
 
 #include "cloud-api-client/include/cloud_api/client.hpp"
 #include "cloud-api-client/include/cloud_api/gateway_url.hpp"
 #include "tunnel-agent/forward_table.hpp"
+#include "tunnel-agent/lane_keeper.hpp"
 #include "tunnel-agent/status.hpp"
 #include "tunnel-agent/stream_sink.hpp"
-#include "tunnel-core/net/async_event.hpp"
 #include "tunnel-core/net/session_driver.hpp"
 #include "tunnel-core/net/task_group.hpp"
 
@@ -31,6 +30,7 @@ struct LinkConfig {
   std::string gateway_url;
   ByteCount session_memory;
   Duration open_timeout = 30s;
+  std::size_t most_lanes = kMaxLanes;
 };
 
 class GatewayLink final : public SessionObserver, public StreamSink {
@@ -57,12 +57,11 @@ class GatewayLink final : public SessionObserver, public StreamSink {
  private:
   boost::asio::awaitable<void> run();
   boost::asio::awaitable<bool> obtain_session();
-  boost::asio::awaitable<bool> obtain_lane();
   boost::asio::awaitable<void> pause();
   void new_driver();
   void set_state(SessionState state, std::string error);
   void note_failure(const Error& error);
-  void note_lane_end();
+  void handle_unknown(const Error& error);
   void check_drained();
   void finish_drain();
 
@@ -71,6 +70,7 @@ class GatewayLink final : public SessionObserver, public StreamSink {
   void handle_reset(StreamId id, const OpenInfo& info, Errc reason, const std::string& text) override;
   void handle_lane_up(LaneId id) override;
   void handle_lane_down(LaneId id, const Error& reason, std::size_t left) override;
+  void handle_lane_closed(LaneId id, std::size_t left) override;
   void handle_peer_draining() override;
   void handle_ended(Errc reason, const std::string& text) override;
 
@@ -79,28 +79,22 @@ class GatewayLink final : public SessionObserver, public StreamSink {
   ProcessMemory& memory_;
   boost::asio::thread_pool& control_;
   cloud_api::Client& client_;
-  const TlsContext tls_;
   const Bytes instance_id_;
   ForwardTable* forwards_ = nullptr;
 
   std::unique_ptr<SessionDriver> driver_;
   std::optional<cloud_api::SessionGrant> grant_;
-  std::uint32_t epoch_ = 0;
   bool replace_ = false;  ///< The session has ended; run() makes a new one.
 
   SessionState state_ = SessionState::Connecting;
   std::string since_;
   std::string error_;
-  std::set<Errc> logged_;  ///< Kinds of trouble told since the last lane.
-  Instant trying_since_{};
-  Instant lane_since_{};
-  bool short_lived_ =
-      false;  ///< The last lane was lost at once: dialling again without a pause would be a storm.
+  std::set<Errc> logged_;            ///< Kinds of trouble told since the last lane.
   std::uint64_t opened_before_ = 0;  ///< Of sessions that have ended.
   std::uint64_t reset_before_ = 0;
 
-  std::minstd_rand jitter_;
-  AsyncEvent changed_;
+  RetryPace pace_;
+  LaneKeeper keeper_;
   boost::asio::steady_timer pause_timer_;
   boost::asio::steady_timer drain_timer_;
   Instant drain_until_{};

@@ -70,6 +70,12 @@ void GatewaySession::handle_lane_down(LaneId id, const Error& reason, std::size_
                left == 0 ? streams : 0, errc_name(reason.code()), reason.message());
 }
 
+void GatewaySession::handle_lane_closed(LaneId id, std::size_t left) {
+  LogContext context = context_;
+  context.lane = id.value;
+  spdlog::info("{}lane given back lanes={}", context, left);
+}
+
 void GatewaySession::handle_peer_draining() {
   spdlog::info("{}agent is draining", context_);
 }

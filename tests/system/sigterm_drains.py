@@ -48,16 +48,15 @@ def gateway_drains(pair: LocalPair, echo: Echo, port: int) -> None:
     wait_for_log(pair.agent, "the gateway is draining")
     check("the agent's log says that the gateway drains", True)
     check("the running stream goes on while the gateway drains", echoes(running))
-    late = source(port)
-    with contextlib.suppress(OSError):  # Its reset may be here already.
+    with contextlib.suppress(OSError), source(port) as late:  # Its reset may be here before connect() returns.
         late.sendall(b"late")
+        late.recv(1)
     check("the running stream is reset when drain_timeout is over", end_of(running, 10) == "reset")
     took = time.monotonic() - began
     check(f"not before, and not long after ({took:.1f} s)", DRAIN_SECONDS - 0.5 < took < DRAIN_SECONDS + 2)
     check("the gateway ends with 0", ended(pair.gateway, 5))
     check("no new stream reached the target meanwhile", echo.accepted == before, echo.accepted)
     check("the log says what was left to be reset", "resetting the streams that still run" in log_of(pair.gateway))
-    late.close()
     pair.start_gateway()
     up(pair)
     again = source(port)

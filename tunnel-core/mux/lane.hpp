@@ -48,6 +48,7 @@ class Lane {
       in_flight.pop_front();
       rate_bytes_ += kFrameHeaderSize + header.length;
       in_flight_bytes_ -= kFrameHeaderSize + header.length;
+      delivered_bytes += kFrameHeaderSize + header.length;
       settle(header);
     }
     measure(sent_at, now);
@@ -105,6 +106,7 @@ class Lane {
   bool silent = false;   ///< It went out: nothing may follow.
   std::uint64_t sent_bytes = 0;
   std::uint64_t received_bytes = 0;
+  std::uint64_t delivered_bytes = 0;  ///< Of state frames sent, receipted.
 
   void measure(Instant sent_at, Instant now);
 

@@ -306,6 +306,15 @@ SessionStats Session::stats() const {
   return stats;
 }
 
+LineLoad Session::line_load() const {
+  LineLoad load{moved_by_gone_lanes_, !sparse_list_.empty() || !bulk_list_.empty(), round_trip(), 0};
+  for (const auto& [id, lane] : lanes_) {
+    load.moved_bytes += lane->received_bytes + lane->delivered_bytes;
+    load.lanes += lane->retiring ? 0 : 1;
+  }
+  return load;
+}
+
 std::vector<StreamStats> Session::stream_stats(std::size_t most) const {
   std::vector<StreamStats> all;
   for (const auto& [id, stream] : streams_) {

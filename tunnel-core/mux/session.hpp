@@ -83,6 +83,14 @@ struct SessionStats {
   std::uint64_t memory_ceiling = 0;
 };
 
+/// What the number of lanes is judged by.
+struct LineLoad {
+  std::uint64_t moved_bytes = 0;  ///< Received, and sent and receipted, over all lanes there ever were.
+  bool data_waits = false;        ///< Some stream has data that no lane has taken.
+  Duration round_trip{};          ///< The shortest lane's, smoothed.
+  std::size_t lanes = 0;          ///< That are not being given back.
+};
+
 class Session {
  public:
   /// @param slabs, process  outlive the session; `slabs` belongs to the session's thread.
@@ -164,6 +172,7 @@ class Session {
   bool ended() const { return ended_; }
 
   SessionStats stats() const;
+  LineLoad line_load() const;
   std::vector<LaneStats> lane_stats(Instant now) const;
   std::vector<StreamStats> stream_stats(std::size_t most) const;
 
@@ -268,6 +277,7 @@ class Session {
   std::uint64_t opened_total_ = 0;
   std::uint64_t reset_total_ = 0;
   std::uint64_t late_frames_ = 0;
+  std::uint64_t moved_by_gone_lanes_ = 0;
   std::size_t open_count_ = 0;  ///< Streams that are neither Resetting nor Ended.
 };
 

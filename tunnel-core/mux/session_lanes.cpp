@@ -92,6 +92,7 @@ void Session::lose_lane(LaneId id) {
   const auto at = lanes_.find(id);
   const std::unique_ptr<Lane> lane = std::move(at->second);
   lanes_.erase(at);
+  moved_by_gone_lanes_ += lane->received_bytes + lane->delivered_bytes;
   for (; !lane->in_flight.empty(); lane->in_flight.pop_front()) {
     const Lane::InFlight& frame = lane->in_flight.front();
     if (!frame.moved) redeliver(frame.header);

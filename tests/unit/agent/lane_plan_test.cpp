@@ -1,0 +1,116 @@
+// How many lanes: the plan against a line that is a formula.
+#include "tunnel-agent/lane_plan.hpp"
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <functional>
+
+namespace culvert {
+namespace {
+
+/// Lanes come up a while after they are wanted; the line carries what `rate` says for their number.
+struct Line {
+  explicit Line(std::function<double(std::size_t)> line_rate, std::size_t most = 32)
+      : rate(std::move(line_rate)), plan(most) {}
+
+  /// @return the greatest number of lanes wanted meanwhile.
+  std::size_t run(Duration time, bool load = true) {
+    std::size_t greatest = 0;
+    const Instant until = now + time;
+    while (now < until) {
+      const Duration step = plan.interval();
+      now += step;
+      if (load) moved += rate(lanes) * std::chrono::duration<double>(step).count();
+      wanted = plan.wanted({static_cast<std::uint64_t>(moved), load, 80ms, lanes}, now);
+      greatest = std::max(greatest, wanted);
+      if (wanted > lanes && ++waited * step > 240ms) lanes = wanted;
+      if (wanted <= lanes) {
+        lanes = wanted;
+        waited = 0;
+      }
+    }
+    return greatest;
+  }
+
+  std::function<double(std::size_t)> rate;
+  LanePlan plan;
+  Instant now{1h};
+  double moved = 0;
+  std::size_t lanes = 1;
+  std::size_t wanted = 1;
+  int waited = 0;
+};
+
+double lossy(std::size_t lanes) {
+  return 1.1e6 * static_cast<double>(lanes);
+}
+
+}  // namespace
+
+TEST_CASE("LanePlan: a lossy line, on which each lane brings its share, gets all lanes within 20 s",
+          "[agent]") {
+  Line line{lossy};
+  line.run(20s);
+  CHECK(line.wanted == 32);
+}
+
+TEST_CASE("LanePlan: a line that one lane fills keeps one lane, and is tried less and less", "[agent]") {
+  Line line{[](std::size_t) { return 50e6; }};
+  int tries = 0;
+  for (int second = 0; second < 600; ++second) tries += line.run(1s) > 1 ? 1 : 0;
+  line.run(1s);
+  CHECK(line.wanted == 1);
+  CHECK(tries > 1);
+  CHECK(tries < 40);
+}
+
+TEST_CASE("LanePlan: lanes are added as long as the sum rises", "[agent]") {
+  Line line{[](std::size_t lanes) { return std::min(lossy(lanes), lossy(9)); }};
+  line.run(60s);
+  CHECK(line.wanted >= 9);
+  CHECK(line.wanted <= 13);
+}
+
+TEST_CASE("LanePlan: the ceiling holds, and one lane means one lane", "[agent]") {
+  Line four{lossy, 4};
+  CHECK(four.run(60s) == 4);
+  Line polite{lossy, 1};
+  CHECK(polite.run(60s) == 1);
+}
+
+TEST_CASE("LanePlan: an idle line gives its lanes back after 30 s and remembers their number", "[agent]") {
+  Line line{lossy};
+  line.run(20s);
+  line.run(29s, false);
+  CHECK(line.wanted == 32);
+  line.run(3s, false);
+  CHECK(line.wanted == 1);
+  line.run(5s);
+  CHECK(line.wanted == 32);
+}
+
+TEST_CASE("LanePlan: a rate that grows by itself proves nothing", "[agent]") {
+  Line line{[](std::size_t) { return 0.0; }};
+  double rate = 1e5;
+  line.rate = [&](std::size_t) { return rate = std::min(rate * 1.04, 50e6); };  // Slow start.
+  line.run(8s);
+  CHECK(line.wanted <= 2);
+}
+
+TEST_CASE("LanePlan: lanes that do not come up are given up", "[agent]") {
+  LanePlan plan{32};
+  Instant now{1h};
+  std::uint64_t moved = 0;
+  std::size_t wanted = 1;
+  std::size_t waits = 0;
+  for (int i = 0; i < 1000; ++i) {
+    now += plan.interval();
+    moved += 1'000'000;
+    wanted = plan.wanted({moved, true, 20ms, 1}, now);
+    waits += wanted > 1 ? 1 : 0;
+  }
+  CHECK(waits > 0);
+  CHECK(waits < 950);
+}
+
+}  // namespace culvert

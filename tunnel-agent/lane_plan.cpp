@@ -1,0 +1,135 @@
+#include "tunnel-agent/lane_plan.hpp"
+
+#include <algorithm>
+
+namespace culvert {
+namespace {
+
+constexpr double kBusyRate = 256 * 1024;  ///< Bytes a second; below, more lanes would show nothing.
+constexpr double kStillGrowing = 1.2;
+constexpr Duration kLeastWindow = 500ms;
+constexpr Duration kMostWindow = 5s;
+constexpr Duration kLeastSettling = 200ms;
+constexpr Duration kDialTime = 15s;  ///< For all lanes of a step to come up.
+constexpr Duration kFirstRetry = 2s;
+constexpr Duration kLongestRetry = 5min;
+constexpr Duration kIdleAfter = 30s;
+constexpr Duration kBusyInterval = 50ms;
+constexpr Duration kIdleInterval = 500ms;
+
+double seconds(Duration duration) {
+  return std::chrono::duration<double>(duration).count();
+}
+
+}  // namespace
+
+Duration LanePlan::interval() const {
+  return busy_ ? kBusyInterval : kIdleInterval;
+}
+
+std::size_t LanePlan::wanted(const LineLoad& load, Instant now) {
+  round_trip_ = load.round_trip;
+  note_busy(load, now);
+  if (now - last_busy_ > kIdleAfter && phase_ == Phase::Base && count_ > 1) {
+    remembered_ = count_;
+    count_ = 1;
+    next_try_ = now;
+  }
+  switch (phase_) {
+    case Phase::Base:
+      consider_step(load, now);
+      break;
+    case Phase::Growing:
+      if (load.lanes >= count_ + step_) {
+        enter(Phase::Settling, load, now);
+      } else if (now - phase_since_ > kDialTime) {
+        judge(load, now);
+      }
+      break;
+    case Phase::Settling:
+      if (now - phase_since_ > std::max(4 * round_trip_, kLeastSettling)) enter(Phase::Judging, load, now);
+      break;
+    case Phase::Judging:
+      judge(load, now);
+      break;
+  }
+  return count_ + step_;
+}
+
+void LanePlan::note_busy(const LineLoad& load, Instant now) {
+  const bool first = last_sample_ == Instant{};
+  const double passed = seconds(now - last_sample_);
+  const double rate = first || passed <= 0 ? 0 : static_cast<double>(load.moved_bytes - last_bytes_) / passed;
+  last_sample_ = now;
+  last_bytes_ = load.moved_bytes;
+  busy_ = rate > kBusyRate || (load.data_waits && rate > 0);
+  if (busy_ || first) last_busy_ = now;
+}
+
+void LanePlan::enter(Phase phase, const LineLoad& load, Instant now) {
+  phase_ = phase;
+  phase_since_ = now;
+  begin_window(load, now);
+}
+
+void LanePlan::begin_window(const LineLoad& load, Instant now) {
+  window_ = {now, load.moved_bytes, std::nullopt, 0};
+}
+
+/// Bytes a second over a whole window; nothing before its end, or while the rate still grows by itself.
+std::optional<double> LanePlan::steady_rate(const LineLoad& load, Instant now) {
+  const Duration length = std::clamp(8 * round_trip_, kLeastWindow, kMostWindow);
+  const Duration passed = now - window_.since;
+  if (!window_.half_at && passed >= length / 2) {
+    window_.half_at = now;
+    window_.half_bytes = load.moved_bytes;
+  }
+  if (passed < length || !window_.half_at || *window_.half_at == now) return std::nullopt;
+  const double before =
+      static_cast<double>(window_.half_bytes - window_.bytes_at) / seconds(*window_.half_at - window_.since);
+  const double after =
+      static_cast<double>(load.moved_bytes - window_.half_bytes) / seconds(now - *window_.half_at);
+  const double rate = static_cast<double>(load.moved_bytes - window_.bytes_at) / seconds(passed);
+  begin_window(load, now);
+  if (after > before * kStillGrowing) return std::nullopt;
+  return rate;
+}
+
+void LanePlan::consider_step(const LineLoad& load, Instant now) {
+  // A gap, or lanes that have to come back first, is no measure of what the lanes can do.
+  if (!busy_ || load.lanes < count_) return begin_window(load, now);
+  const auto rate = steady_rate(load, now);
+  if (!rate) return;
+  // A line that has changed is worth a new try at once.
+  if (base_rate_ > 0 && *rate < base_rate_ / 2) next_try_ = now;
+  base_rate_ = *rate;
+  if (*rate < kBusyRate && !load.data_waits) return;
+  if (now < next_try_ || count_ >= most_) return;
+  const std::size_t proven = remembered_ > count_ ? remembered_ - count_ : 0;
+  step_ = std::min(std::max({std::size_t{1}, count_ / 2, proven}), most_ - count_);
+  remembered_ = 1;
+  enter(Phase::Growing, load, now);
+}
+
+/// A step of k on N lanes stays when the sum rose by k/2N.
+void LanePlan::judge(const LineLoad& load, Instant now) {
+  if (phase_ == Phase::Judging && busy_) {
+    const auto rate = steady_rate(load, now);
+    const bool patient = now - phase_since_ < 4 * kMostWindow;
+    if (!rate && patient) return;
+    const double share = static_cast<double>(step_) / (2.0 * static_cast<double>(count_));
+    if (rate && *rate >= base_rate_ * (1 + share)) {
+      count_ += std::exchange(step_, 0);
+      base_rate_ = *rate;
+      retry_after_ = {};
+      next_try_ = now;
+      return enter(Phase::Base, load, now);
+    }
+  }
+  step_ = 0;
+  retry_after_ = std::clamp(retry_after_ * 2, kFirstRetry, kLongestRetry);
+  next_try_ = now + retry_after_;
+  enter(Phase::Base, load, now);
+}
+
+}  // namespace culvert

@@ -1,0 +1,65 @@
+// How many lanes the session should have (docs/adr/0005-lanes.md). No I/O, no clock: samples go in, a number
+// comes out.
+//
+//   Base ── busy and steady for a window ──> Growing ── lanes are up ──> Settling ──> Judging ──┬─ paid ──>
+//   Base
+//    ^                                                                                          └─ not: back,
+//    └────────────────────────────────── and a longer wait ──────────────────────────────────────── later
+//    again
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "tunnel-core/base/time.hpp"
+#include "tunnel-core/mux/session.hpp"
+
+namespace culvert {
+
+class LanePlan {
+ public:
+  /// @param most  1 to 32.
+  explicit LanePlan(std::size_t most) : most_(most) {}
+
+  /// Takes a sample and says how many lanes there should be. To be called every interval().
+  std::size_t wanted(const LineLoad& load, Instant now);
+  /// Until the next sample: short while something moves.
+  Duration interval() const;
+  std::size_t most() const { return most_; }
+
+ private:
+  enum class Phase { Base, Growing, Settling, Judging };
+
+  /// Bytes over time, in two halves: a rate that still grows by itself proves nothing.
+  struct Window {
+    Instant since{};
+    std::uint64_t bytes_at = 0;
+    std::optional<Instant> half_at;
+    std::uint64_t half_bytes = 0;
+  };
+
+  void begin_window(const LineLoad& load, Instant now);
+  std::optional<double> steady_rate(const LineLoad& load, Instant now);
+  void consider_step(const LineLoad& load, Instant now);
+  void judge(const LineLoad& load, Instant now);
+  void note_busy(const LineLoad& load, Instant now);
+  void enter(Phase phase, const LineLoad& load, Instant now);
+
+  const std::size_t most_;
+  Phase phase_ = Phase::Base;
+  Instant phase_since_{};
+  Window window_;
+  Duration round_trip_{};
+  std::size_t count_ = 1;       ///< Lanes that have proved their worth.
+  std::size_t step_ = 0;        ///< On trial beside them.
+  std::size_t remembered_ = 1;  ///< Worth it before the line fell idle.
+  double base_rate_ = 0;        ///< Of count_ lanes, bytes a second.
+  Duration retry_after_{};
+  Instant next_try_{};
+  bool busy_ = false;
+  Instant last_busy_{};
+  Instant last_sample_{};
+  std::uint64_t last_bytes_ = 0;
+};
+
+}  // namespace culvert
