@@ -4,6 +4,7 @@
 #include <ostream>
 
 #include "firewall-vib/commands.hpp"
+#include "firewall-vib/vib_commands.hpp"
 #include "tunnel-core/daemon/cli.hpp"
 #include "tunnel-core/daemon/usage_error.hpp"
 #include "tunnel-core/obs/log_line.hpp"
@@ -42,14 +43,64 @@ void declare_ports(CLI::App& app, CommandOptions& options) {
   markdown->excludes(csv);
 }
 
+void declare_vib_choice(CLI::App& app, CommandOptions& options) {
+  CLI::Option* ports = app.add_option("--ports", options.ports, "What to open (default 10000-10010)");
+  app.add_option("--config", options.config, "agent.toml: open its port_pool and the ports of its forwards")
+      ->type_name("PATH")
+      ->excludes(ports);
+  app.add_option("--vib-version", options.vib_version,
+                 "Version, like 1.0.0-1; has to rise for hosts to take an update (default " CULVERT_VERSION
+                 "-1)");
+  app.add_option("--release-date", options.release_date,
+                 "ISO 8601 with an offset (default: that of this program)");
+  app.add_option("--replaces", options.replaces,
+                 "A VIB that goes when this one comes; may be given several times")
+      ->type_name("NAME");
+  CLI::Option* key =
+      app.add_option("--key", options.key, "Signs with this PEM key, mode 0600")->type_name("FILE");
+  CLI::Option* certificate =
+      app.add_option("--certificate", options.certificate, "The signer's certificate, then its issuers (PEM)")
+          ->type_name("FILE");
+  key->needs(certificate);
+  certificate->needs(key);
+  app.add_option("--acceptance-level", options.acceptance_level,
+                 "certified, accepted, partner or community (default: partner with a key, else community)");
+}
+
+void declare_vib(CLI::App& app, CommandOptions& options) {
+  CLI::App* build =
+      command(app, "build", "Build the VIB that opens the agent's ports on ESXi hosts",
+              "Prints the path of the file. The same options give the same bytes.\n"
+              "Example:\n  culvert-vib build --config /etc/culvert/agent.toml --out culvert-firewall.vib");
+  declare_vib_choice(*build, options);
+  build->add_option("--out", options.out, "File, or a directory for a file named after the VIB")
+      ->required()
+      ->type_name("PATH");
+  CLI::App* inspect = command(app, "inspect", "Show what is in a VIB, anybody's",
+                              "Example:\n  culvert-vib inspect culvert-firewall.vib --json");
+  CLI::App* verify = command(app, "verify", "Say everything that is wrong with a VIB, anybody's",
+                             "Exit code 1 when there is a fault; warnings alone give 0.\n"
+                             "Example:\n  culvert-vib verify culvert-firewall.vib --trust company-root.pem");
+  for (CLI::App* look : {inspect, verify}) {
+    look->add_option("FILE", options.file, "The .vib file")->required();
+    look->add_option("--trust", options.trust, "Roots (PEM) that have to vouch for the signer")
+        ->type_name("FILE");
+    look->add_flag("--json", options.json, "One JSON object");
+  }
+}
+
 void declare(CLI::App& app, CommandOptions& options) {
   app.set_version_flag("--version", "culvert-vib " CULVERT_VERSION);
   app.require_subcommand(1);
   app.footer("Example:\n  culvert-vib ports --product vsphere-replication --markdown");
   declare_ports(app, options);
+  declare_vib(app, options);
 }
 
-Result<void> dispatch(const CLI::App&, const CommandOptions& options, std::ostream& out) {
+Result<void> dispatch(const CLI::App& app, const CommandOptions& options, std::ostream& out) {
+  if (app.got_subcommand("build")) return build_vib_file(options, out);
+  if (app.got_subcommand("inspect")) return inspect_vib(options, out);
+  if (app.got_subcommand("verify")) return verify_vib(options, out);
   return show_ports(options, out);
 }
 

@@ -17,6 +17,17 @@ struct CommandOptions {
   std::string role;
   std::filesystem::path catalogue;
   std::vector<std::string> set;
+  std::string ports;
+  std::filesystem::path config;
+  std::filesystem::path out;
+  std::filesystem::path file;
+  std::filesystem::path key;
+  std::filesystem::path certificate;
+  std::filesystem::path trust;
+  std::string vib_version;
+  std::string release_date;
+  std::string acceptance_level;
+  std::vector<std::string> replaces;
   bool json = false;
   bool markdown = false;
   bool csv = false;

@@ -1,0 +1,152 @@
+// Reading a descriptor that anybody may have written: what is wrong is collected, not thrown away at the
+// first fault.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <pugixml.hpp>
+
+#include "firewall-vib/descriptor.hpp"
+#include "firewall-vib/xml_text.hpp"
+
+namespace culvert::firewall {
+
+namespace {
+
+/// The elements in the order in which hosts and tools expect them.
+constexpr std::array<std::string_view, 19> kOrder{"type",
+                                                  "name",
+                                                  "version",
+                                                  "vendor",
+                                                  "summary",
+                                                  "description",
+                                                  "release-date",
+                                                  "urls",
+                                                  "relationships",
+                                                  "software-tags",
+                                                  "system-requires",
+                                                  "file-list",
+                                                  "acceptance-level",
+                                                  "live-install-allowed",
+                                                  "live-remove-allowed",
+                                                  "cimom-restart",
+                                                  "stateless-ready",
+                                                  "overlay",
+                                                  "payloads"};
+
+class DescriptorReader {
+ public:
+  Result<ReadDescriptor> read(std::string_view xml) {
+    if (xml.size() > kMaxDescriptor) {
+      return Error{Errc::ReplyInvalid,
+                   fmt::format("descriptor.xml is larger than {} MiB", kMaxDescriptor >> 20)};
+    }
+    pugi::xml_document document;
+    const auto parsed = document.load_buffer(xml.data(), xml.size());
+    if (!parsed) {
+      return Error{Errc::ReplyInvalid, fmt::format("descriptor.xml is no XML: {} at byte {}",
+                                                   parsed.description(), parsed.offset)};
+    }
+    vib_ = document.child("vib");
+    if (!vib_) return Error{Errc::ReplyInvalid, "descriptor.xml has no vib element"};
+    if (std::string_view{vib_.attribute("version").value()} != "5.0") {
+      fault(
+          fmt::format("has the version '{}'; hosts know 5.0", shown_xml(vib_.attribute("version").value())));
+    }
+    check_order();
+    read_texts();
+    read_lists();
+    for (const pugi::xml_node payload : vib_.child("payloads").children("payload")) read_payload(payload);
+    if (out_.payloads.empty()) fault("has no payload");
+    return ReadDescriptor{std::move(out_), std::move(faults_)};
+  }
+
+ private:
+  void fault(std::string text) {
+    if (faults_.size() < kMaxFaults) faults_.push_back("descriptor.xml " + std::move(text));
+  }
+
+  void check_order() {
+    std::size_t last = 0;
+    for (const pugi::xml_node child : vib_.children()) {
+      const auto known = std::find(kOrder.begin(), kOrder.end(), std::string_view{child.name()});
+      // Newer hosts know elements that we do not; an unknown one is no fault.
+      if (known == kOrder.end()) continue;
+      const auto place = static_cast<std::size_t>(known - kOrder.begin());
+      if (place + 1 == last) fault(fmt::format("has <{}> twice", child.name()));
+      if (place + 1 < last)
+        fault(fmt::format("has <{}> behind <{}>; the order matters", child.name(), kOrder[last - 1]));
+      last = std::max(last, place + 1);
+    }
+  }
+
+  std::string text(const char* name, bool required) {
+    const pugi::xml_node node = vib_.child(name);
+    std::string value = node.child_value();
+    if (required && value.empty()) fault(fmt::format("has no <{}>", name));
+    return value;
+  }
+
+  bool flag(pugi::xml_node parent, const char* name, bool absent) {
+    const pugi::xml_node node = parent.child(name);
+    if (!node) return absent;
+    const std::string_view value = node.child_value();
+    if (value != "true" && value != "false")
+      fault(fmt::format("has '{}' in <{}>; it has to be true or false", shown_xml(value), name));
+    return value == "true";
+  }
+
+  void read_texts() {
+    out_.type = text("type", true);
+    out_.name = text("name", true);
+    out_.version = text("version", true);
+    out_.vendor = text("vendor", true);
+    out_.summary = text("summary", true);
+    out_.description = text("description", false);
+    out_.release_date = text("release-date", true);
+    out_.acceptance_level = text("acceptance-level", true);
+    out_.maintenance_mode = flag(vib_.child("system-requires"), "maintenance-mode", true);
+    out_.live_install_allowed = flag(vib_, "live-install-allowed", false);
+    out_.live_remove_allowed = flag(vib_, "live-remove-allowed", false);
+    out_.cimom_restart = flag(vib_, "cimom-restart", false);
+    out_.stateless_ready = flag(vib_, "stateless-ready", false);
+    out_.overlay = flag(vib_, "overlay", false);
+  }
+
+  void read_lists() {
+    for (const pugi::xml_node tag : vib_.child("software-tags").children("tag"))
+      out_.tags.emplace_back(tag.child_value());
+    for (const pugi::xml_node file : vib_.child("file-list").children("file"))
+      out_.files.emplace_back(file.child_value());
+    for (const pugi::xml_node node : vib_.child("relationships").child("replaces").children("constraint")) {
+      out_.replaces.push_back({node.attribute("name").value(), node.attribute("relation").value(),
+                               node.attribute("version").value()});
+    }
+  }
+
+  void read_payload(pugi::xml_node node) {
+    Payload payload{node.attribute("name").value(), node.attribute("type").value(), 0, {}};
+    const std::string_view size = node.attribute("size").value();
+    const auto [end, failure] = std::from_chars(size.data(), size.data() + size.size(), payload.size);
+    if (failure != std::errc{} || end != size.data() + size.size())
+      fault(fmt::format("gives payload '{}' the size '{}'", shown_xml(payload.name), shown_xml(size)));
+    for (const pugi::xml_node sum : node.children("checksum")) {
+      payload.checksums.push_back({sum.attribute("checksum-type").value(),
+                                   sum.attribute("verify-process").value(), sum.child_value()});
+    }
+    out_.payloads.push_back(std::move(payload));
+  }
+
+  pugi::xml_node vib_;
+  Descriptor out_;
+  std::vector<std::string> faults_;
+};
+
+}  // namespace
+
+Result<ReadDescriptor> read_descriptor(std::string_view xml) {
+  return DescriptorReader{}.read(xml);
+}
+
+}  // namespace culvert::firewall

@@ -1,0 +1,171 @@
+#include "firewall-vib/payload_check.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include "firewall-vib/digest.hpp"
+#include "firewall-vib/xml_text.hpp"
+
+namespace culvert::firewall {
+
+namespace {
+
+constexpr std::string_view kRulesetFolder = "etc/vmware/firewall/";
+
+/// Where a VIB of the level community may put files; elsewhere a host wants --force.
+constexpr std::array<std::string_view, 15> kCommunityFolders{"etc/vmware/shutdown/shutdown/",
+                                                             "etc/vmware/pciid/",
+                                                             "etc/vmware/vm-support/",
+                                                             "etc/vmware/firewall/",
+                                                             "etc/vmware/service/",
+                                                             "etc/cim/openwsman/",
+                                                             "opt/",
+                                                             "usr/lib/cim/",
+                                                             "usr/lib/pycim/",
+                                                             "usr/lib/hostprofiles/plugins/",
+                                                             "usr/lib/vmware/",
+                                                             "usr/lib/vmware-debug/",
+                                                             "var/lib/sfcb/registration/",
+                                                             "etc/vmware/driver.map.d/",
+                                                             "usr/share/hwdata/driver.pciids.d/"};
+
+class PayloadExaminer {
+ public:
+  PayloadExaminer(const Payload& payload, const std::string& stored, VibReport& report)
+      : payload_(payload), stored_(stored), report_(report) {}
+
+  void examine() {
+    if (payload_.size != stored_.size()) {
+      fault(fmt::format("has {} bytes, but the descriptor says {}", stored_.size(), payload_.size));
+    }
+    check_sums();
+    if (unpacked_ && payload_.type == "tgz") list_files();
+    report_.payloads.push_back(std::move(out_));
+  }
+
+ private:
+  void add(Finding::Weight weight, const std::string& text) {
+    if (report_.findings.size() < kMaxFaults)
+      report_.findings.push_back({weight, fmt::format("payload '{}' {}", shown_xml(payload_.name), text)});
+  }
+  void fault(const std::string& text) { add(Finding::Weight::Fault, text); }
+  void warn(const std::string& text) { add(Finding::Weight::Warning, text); }
+
+  void check_sums() {
+    out_.described = payload_;
+    out_.present = true;
+    Digest sha256{DigestKind::Sha256};
+    Digest sha1{DigestKind::Sha1};
+    const auto done = gunzip(stored_, {}, [&](std::string_view piece) {
+      out_.unpacked_size += piece.size();
+      sha256.add(piece);
+      sha1.add(piece);
+    });
+    unpacked_ = done.has_value();
+    const std::string unpacked256 = sha256.hex();
+    const std::string unpacked1 = sha1.hex();
+    if (!unpacked_ && payload_.type != "vzstd")
+      fault(fmt::format("cannot be unpacked: {}", done.error().message()));
+    bool has_gunzip256 = false;
+    for (const Checksum& sum : payload_.checksums) {
+      if (sum.type == "sha-256" && sum.verify_process == "gunzip") {
+        has_gunzip256 = true;
+        compare(sum, unpacked256, unpacked_);
+      } else if (sum.type == "sha-256" && sum.verify_process.empty()) {
+        compare(sum, sha256_hex(stored_), true);
+      } else if (sum.type == "sha-1" && sum.verify_process == "gunzip") {
+        compare(sum, unpacked1, unpacked_);
+      }
+    }
+    if (!has_gunzip256)
+      fault("has no sha-256 checksum of its unpacked bytes (gunzip); ESXi 8 and later refuse it");
+  }
+
+  void compare(const Checksum& sum, const std::string& found, bool computed) {
+    if (!computed || sum.value == found) return;
+    fault(fmt::format("does not have the {}{} checksum that the descriptor says", sum.type,
+                      sum.verify_process.empty() ? "" : " " + sum.verify_process));
+  }
+
+  void list_files() {
+    auto entries = read_tgz(stored_, {});
+    if (!entries) return fault(fmt::format("cannot be listed: {}", entries.error().message()));
+    for (TarEntry& entry : *entries) {
+      if (entry.path.starts_with("./")) entry.path.erase(0, 2);
+      check_entry(entry);
+      entry.content.clear();
+      out_.entries.push_back(std::move(entry));
+    }
+  }
+
+  void check_entry(const TarEntry& entry) {
+    const std::string path = shown_xml(entry.path);
+    if (entry.path.starts_with("/") || ("/" + entry.path + "/").find("/../") != std::string::npos)
+      fault(fmt::format("has the path '{}', which leaves its place", path));
+    if (entry.kind == TarEntry::Kind::Directory) return;
+    if (entry.kind != TarEntry::Kind::File) warn(fmt::format("has '{}', which is no plain file", path));
+    if (entry.uid != 0 || entry.gid != 0) warn(fmt::format("has '{}', which root does not own", path));
+    if ((entry.mode & 06000u) != 0) fault(fmt::format("has '{}' with setuid or setgid", path));
+    if ((entry.mode & 01000u) != 0)
+      warn(fmt::format("has '{}' with the sticky bit, which makes it changeable configuration", path));
+    check_place(entry.path);
+    if (!entry.path.starts_with(kRulesetFolder) || !entry.path.ends_with(".xml")) return;
+    if (entry.content.empty() && entry.size > 0)
+      return fault(fmt::format("has '{}', which is too large", path));
+    ReadRulesets rulesets = read_rulesets(entry.content);
+    for (const std::string& text : rulesets.faults)
+      fault(fmt::format("has '{}', which is no ruleset: {}", path, text));
+    for (Ruleset& ruleset : rulesets.rulesets) report_.rulesets.push_back(std::move(ruleset));
+  }
+
+  void check_place(const std::string& path) {
+    if (report_.descriptor.acceptance_level != "community") return;
+    const bool allowed = std::any_of(kCommunityFolders.begin(), kCommunityFolders.end(),
+                                     [&](std::string_view folder) { return path.starts_with(folder); });
+    if (!allowed)
+      warn(fmt::format("has '{}', where the level community may not write; hosts want --force",
+                       shown_xml(path)));
+  }
+
+  const Payload& payload_;
+  const std::string& stored_;
+  VibReport& report_;
+  PayloadReport out_;
+  bool unpacked_ = false;
+};
+
+}  // namespace
+
+void examine_payload(const Payload& payload, const std::string* stored, VibReport& report) {
+  if (stored != nullptr) return PayloadExaminer{payload, *stored, report}.examine();
+  report.findings.push_back(
+      {Finding::Weight::Fault,
+       fmt::format("payload '{}' is in the descriptor, but not in the file", shown_xml(payload.name))});
+  report.payloads.push_back({payload, false, 0, {}});
+}
+
+void compare_file_list(VibReport& report) {
+  std::set<std::string> held;
+  for (const PayloadReport& payload : report.payloads) {
+    // What cannot be listed cannot be compared.
+    if (payload.described.type != "tgz" || payload.entries.empty()) return;
+    for (const TarEntry& entry : payload.entries) {
+      if (entry.kind != TarEntry::Kind::Directory) held.insert(entry.path);
+    }
+  }
+  const std::set<std::string> listed{report.descriptor.files.begin(), report.descriptor.files.end()};
+  const auto differ = [&](const std::set<std::string>& in, const std::set<std::string>& from,
+                          const char* what) {
+    for (const std::string& path : in) {
+      if (from.contains(path) || report.findings.size() >= kMaxFaults) continue;
+      report.findings.push_back({Finding::Weight::Fault, fmt::format("'{}' {}", shown_xml(path), what)});
+    }
+  };
+  differ(held, listed, "is in a payload, but not in the file-list of the descriptor");
+  differ(listed, held, "is in the file-list of the descriptor, but in no payload");
+}
+
+}  // namespace culvert::firewall

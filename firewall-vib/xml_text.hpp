@@ -1,0 +1,26 @@
+// Small things that every writer and reader of XML here needs.
+#pragma once
+
+#include <pugixml.hpp>
+#include <string>
+#include <string_view>
+
+namespace culvert::firewall {
+
+/// A hostile file could have a million faults; a person reads so many.
+constexpr std::size_t kMaxFaults = 100;
+
+enum class XmlStyle {
+  OneLine,   ///< No white space and no declaration, as VMware's tools write descriptors.
+  Indented,  ///< With a declaration, for people too.
+};
+
+std::string xml_text(const pugi::xml_document& document, XmlStyle style);
+
+/// <name>text</name> at the end of `parent`; the element itself.
+pugi::xml_node add_text(pugi::xml_node parent, const char* name, std::string_view text);
+
+/// Foreign text for a message: at most 60 characters of it.
+std::string shown_xml(std::string_view text);
+
+}  // namespace culvert::firewall
