@@ -16,7 +16,8 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests" / "support")]
+from load import Load  # noqa: E402
 from local_pair import BIN, LocalPair, PairError, Process, free_port, wait_until  # noqa: E402
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -50,33 +51,6 @@ def settled(measure, seconds: float = 15) -> int:
         calm = calm + 1 if abs(now - last) <= max(16, last // 200) else 0
         last = now
     return last
-
-
-class Load:
-    """bench-load: one sink for all peers, and sources as they are asked for."""
-
-    def __init__(self, folder: Path):
-        self.port = free_port()
-        self.sink = Process([str(BIN / "bench-load"), "sink", "--listen", str(self.port)], folder / "sink.log", "ready")
-
-    @staticmethod
-    def command(mode: str, ports: list, **options: int) -> list:
-        words = [str(BIN / "bench-load"), mode]
-        for port in ports:
-            words += ["--to", str(port)]
-        for name, value in options.items():
-            words += [f"--{name}", str(value)]
-        return words
-
-    def run(self, mode: str, ports: list, **options: int) -> dict:
-        done = subprocess.run(self.command(mode, ports, **options), capture_output=True, text=True, timeout=900,
-                              stdin=subprocess.DEVNULL)
-        if done.returncode != 0:
-            raise PairError(f"bench-load {mode} failed: {done.stderr.strip()}")
-        return json.loads(done.stdout)
-
-    def stop(self) -> None:
-        self.sink.stop()
 
 
 class Direct:

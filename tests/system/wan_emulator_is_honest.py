@@ -8,9 +8,9 @@ from pathlib import Path
 from support.play import Scenario, play
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support" / "wan"))
-from honesty import Load, check_line  # noqa: E402
+from honesty import Load, check_line, line_load  # noqa: E402
 from local_pair import PairError, wait_until  # noqa: E402
-from wan_line import FAR, Path as LinePath, WanLine, unavailable  # noqa: E402
+from wan_line import FAR, LineShape, WanLine, unavailable  # noqa: E402
 
 PORT = 7000
 # One connection that talks both ways; prints how it ended, as the end that runs it saw it.
@@ -65,7 +65,7 @@ class Talk:
 
 
 def kills(scenario: Scenario, line: WanLine) -> None:
-    line.shape(LinePath(rtt_ms=20))
+    line.shape(LineShape(rtt_ms=20))
     wanted = {"reset": ({"ConnectionResetError", "BrokenPipeError"}, {"ConnectionResetError", "BrokenPipeError"}),
               "hole": ({"silence"}, {"silence"}),
               "rebind": ({"ConnectionResetError", "BrokenPipeError"}, {"silence"})}
@@ -88,7 +88,7 @@ def kills(scenario: Scenario, line: WanLine) -> None:
 def cut_and_uncut(scenario: Scenario, line: WanLine, load: Load) -> None:
     line.tell("cut both")
     with subprocess.Popen([*line.near, sys.executable, "-c", f"import socket; socket.create_connection(('{FAR}', "
-                           f"{load.sink_port}), 20); print('connected', flush=True)"], stdout=subprocess.PIPE) as dial:
+                           f"{load.port}), 20); print('connected', flush=True)"], stdout=subprocess.PIPE) as dial:
         dropped = lambda: line.stats()["up"]["dropped_by_cut"] > 0  # noqa: E731
         wait_until("a packet lost to the cut", dropped)
         scenario.check("nothing passes a line that is cut", dial.poll() is None)
@@ -99,7 +99,7 @@ def cut_and_uncut(scenario: Scenario, line: WanLine, load: Load) -> None:
 def scenario_body(scenario: Scenario) -> None:
     line = scenario.stack.enter_context(WanLine(seed=20260))
     scenario.note(f"seed {line.seed}")
-    load = Load(line, scenario.folder)
+    load = line_load(line, scenario.folder)
     scenario.stack.callback(load.stop)
     honesty = check_line(line, load, seconds=3)
     scenario.note(honesty.line())

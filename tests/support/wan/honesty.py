@@ -1,14 +1,15 @@
 """Is the emulated line what it says? Plain TCP over it against theory, before anybody trusts a table made on it."""
 from __future__ import annotations
 
-import json
 import math
-import subprocess
+import sys
 from dataclasses import dataclass, field
-from typing import Optional
+from pathlib import Path
 
-from local_pair import BIN, PairError, Process
-from wan_line import FAR, Path, WanLine
+from wan_line import FAR, LineShape, WanLine
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from load import Load  # noqa: E402
 
 SEGMENT = 1448  # Payload of a full packet: 1500 without IP (20), TCP (20) and its timestamps (12).
 BUFFERS = {"net.ipv4.tcp_wmem": "4096 65536 67108864", "net.ipv4.tcp_rmem": "4096 131072 67108864"}
@@ -30,27 +31,9 @@ class Honesty:
         return f"line {'DISHONEST' if self.faults else 'honest'}: " + "; ".join(self.findings)
 
 
-class Load:
-    """bench-load between the two ends: a sink at the far end, sources at the near one."""
-
-    def __init__(self, line: WanLine, folder):
-        self.line = line
-        self.sink = Process([*line.far, str(BIN / "bench-load"), "sink", "--listen", "0.0.0.0:0"], folder / "sink.log", None)
-        self.sink_port = int(self.sink.process.stdout.readline().split()[1])
-
-    def run(self, mode: str, to: Optional[list] = None, **options: object) -> dict:
-        words = [*self.line.near, str(BIN / "bench-load"), mode]
-        for endpoint in to or [f"{FAR}:{self.sink_port}"]:
-            words += ["--to", str(endpoint)]
-        for name, value in options.items():
-            words += [f"--{name.replace('_', '-')}", str(value)]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL)
-        if done.returncode != 0:
-            raise PairError(f"bench-load {mode} failed: {done.stderr.strip()}")
-        return json.loads(done.stdout)
-
-    def stop(self) -> None:
-        self.sink.stop()
+def line_load(line: WanLine, folder: Path) -> Load:
+    """A sink at the far end, reachable over the line and by loopback there; sources at the near end."""
+    return Load(folder, line.near, line.far, "0.0.0.0:0")
 
 
 def wire_to_payload(mbit: float) -> float:
@@ -72,15 +55,15 @@ def loss_bounds(packets: int, loss: float) -> tuple[float, float]:
 
 def check_line(line: WanLine, load: Load, seconds: int = 4, with_response: bool = True) -> Honesty:
     """About 10 + 3 x `seconds` s. Leaves the line shaped by its last step."""
-    honesty = Honesty()
+    honesty, to = Honesty(), [f"{FAR}:{load.port}"]
     line.set_kernel(BUFFERS)
-    line.shape(Path(rtt_ms=80))
-    trip = load.run("pingpong", seconds=2)
+    line.shape(LineShape(rtt_ms=80))
+    trip = load.run("pingpong", to, seconds=2)
     honesty.check("RTT 80 ms:", trip["p50_us"] / 1e3, 80, 81, "ms")
-    full = Path(rtt_ms=40, rate_mbit=100)
+    full = LineShape(rtt_ms=40, rate_mbit=100)
     line.shape(full)
     line.tell("clear")
-    steady = load.run("steady", seconds=seconds, warm_up_ms=3000)
+    steady = load.run("steady", to, seconds=seconds, warm_up_ms=3000)
     told = line.stats()
     honesty.check("CUBIC without loss on 100 Mbit/s, 40 ms:", steady["mbit_per_s"], 0.99 * wire_to_payload(100),
                   1.005 * wire_to_payload(100), "Mbit/s")
@@ -88,9 +71,9 @@ def check_line(line: WanLine, load: Load, seconds: int = 4, with_response: bool 
     honesty.check("lost outside the line", told["not_taken"] + told["strange"], 0, 0, "packets")
     if with_response:
         loss, rtt = 0.01, 0.04
-        line.shape(Path(rtt_ms=rtt * 1e3, rate_mbit=400, loss=loss))
+        line.shape(LineShape(rtt_ms=rtt * 1e3, rate_mbit=400, loss=loss))
         line.tell("clear")
-        steady = load.run("steady", seconds=3 * seconds, warm_up_ms=2000, streams=8)
+        steady = load.run("steady", to, seconds=3 * seconds, warm_up_ms=2000, streams=8)
         told = line.stats()["up"]
         expected = 8 * cubic_mbit(rtt, loss)
         honesty.check("8 x CUBIC at 1 % loss, 40 ms:", steady["mbit_per_s"], 0.6 * expected, 1.5 * expected, "Mbit/s")

@@ -9,19 +9,19 @@ import json
 import os
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path as File
+from pathlib import Path
 from typing import Optional
 
 from local_pair import BIN, PairError
 
 NEAR, FAR = "10.77.0.1", "10.77.0.2"
-ALLOWED = File("/proc/sys/net/ipv4/tcp_allowed_congestion_control")
+ALLOWED = Path("/proc/sys/net/ipv4/tcp_allowed_congestion_control")
 # Words before a program that may be root, but not choose a congestion control that is not allowed to everybody.
 NO_BBR = ["setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin"]
 
 
 @dataclass(frozen=True)
-class Path:
+class LineShape:
     """One cell of a table: what a line is like, the same in both directions."""
     rtt_ms: float = 0
     rate_mbit: float = 0  # 0: no limit.
@@ -87,13 +87,13 @@ class WanLine:
             raise PairError(f"wan-line refused '{command}': {told['error']}")
         return told
 
-    def shape(self, path: Path) -> None:
-        self.tell(f"set both delay_ms {path.rtt_ms / 2} loss {path.loss} rate_mbit {path.rate_mbit} "
-                  f"queue_bytes {path.queue_bytes()}")
+    def shape(self, shape: LineShape) -> None:
+        self.tell(f"set both delay_ms {shape.rtt_ms / 2} loss {shape.loss} rate_mbit {shape.rate_mbit} "
+                  f"queue_bytes {shape.queue_bytes()}")
         # A namespace may choose only what the machine allows everybody. On CUBIC nothing else is allowed, as on a kernel
         # without BBR, so that a program without CAP_NET_ADMIN (NO_BBR) cannot choose it. close() puts that back.
-        ALLOWED.write_text("reno cubic bbr" if path.congestion == "bbr" else "reno cubic")
-        self.set_kernel({"net.ipv4.tcp_congestion_control": path.congestion})
+        ALLOWED.write_text("reno cubic bbr" if shape.congestion == "bbr" else "reno cubic")
+        self.set_kernel({"net.ipv4.tcp_congestion_control": shape.congestion})
 
     def set_kernel(self, settings: dict[str, str]) -> None:
         """sysctl in both namespaces, for connections made from now on."""

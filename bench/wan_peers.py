@@ -1,0 +1,234 @@
+"""What carries streams over the emulated line in bench wan and bench fair: Culvert and those it stands beside.
+
+Each peer has `to`, where a source at the near end connects, and ends at the sink on the far end's loopback (plain TCP:
+at the sink itself, over the line). All are started anew for every line: nothing learned on another one helps.
+"""
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Callable, Optional
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / folder) for folder in ("scripts", "tests/support", "tests/support/wan")]
+from load import Load  # noqa: E402
+from local_pair import BIN, LocalPair, PairError, Process, wait_until  # noqa: E402
+from wan_line import FAR, NO_BBR, WanLine  # noqa: E402
+
+GATEWAY_PORT, SSH_PORT, STUNNEL_PORT, HAPROXY_PORT = 443, 2222, 7441, 7442  # Of the far end, which has no other services.
+NEAR_PORT = 6000  # The near end's, in its own namespace as well.
+
+
+class Plain:
+    name = "plain TCP"
+
+    def __init__(self, line: WanLine, load: Load, folder: Path):
+        self.line, self.load, self.folder = line, load, folder
+        self.to, self.processes = f"{FAR}:{load.port}", []
+        folder.mkdir()
+        self.start()
+
+    def start(self) -> None:
+        pass
+
+    def lanes(self) -> int:
+        return 1
+
+    def run_far(self, *words: object, log: str = "far.log") -> None:
+        self.processes.append(Process([*self.line.far, *map(str, words)], self.folder / log))
+
+    def run_near(self, *words: object, log: str = "near.log") -> None:
+        self.processes.append(Process([*self.line.near, *map(str, words)], self.folder / log))
+
+    def wait_for(self, words: list, address: str, port: int) -> None:
+        probe = [*words, "bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}"]
+        wait_until(f"{self.name} taking connections", lambda: subprocess.run(probe, capture_output=True, check=False)
+                   .returncode == 0)
+
+    def stop(self) -> None:
+        for process in reversed(self.processes):
+            process.stop(seconds=5)
+
+
+def make_certificate(folder: Path) -> Path:
+    """Key and certificate in one file, as stunnel and HAProxy both take it."""
+    LocalPair.command("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                      "-subj", "/CN=peer", "-keyout", folder / "key.pem", "-out", folder / "certificate.pem")
+    both = folder / "both.pem"
+    both.touch(mode=0o600)
+    both.write_text((folder / "key.pem").read_text() + (folder / "certificate.pem").read_text())
+    return both
+
+
+class Ssh(Plain):
+    name = "OpenSSH -L"
+
+    def start(self) -> None:
+        for name in ("host", "user"):
+            LocalPair.command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.folder / name)
+        config = self.folder / "sshd_config"
+        config.write_text(f"Port {SSH_PORT}\nListenAddress 0.0.0.0\nHostKey {self.folder}/host\nUsePAM no\nStrictModes no\n"
+                          f"PidFile none\nAuthorizedKeysFile {self.folder}/user.pub\nPermitRootLogin prohibit-password\n")
+        Path("/run/sshd").mkdir(exist_ok=True)  # sshd's own, which its unit would make.
+        self.run_far(shutil.which("sshd") or "/usr/sbin/sshd", "-D", "-e", "-f", config)
+        self.wait_for(self.line.far, "127.0.0.1", SSH_PORT)
+        self.run_near("ssh", "-F", "/dev/null", "-N", "-p", SSH_PORT, "-i", self.folder / "user", "-c", "aes128-gcm@openssh.com",
+                      "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
+                      "-L", f"127.0.0.1:{NEAR_PORT}:127.0.0.1:{self.load.port}", f"root@{FAR}")
+        self.to = f"127.0.0.1:{NEAR_PORT}"
+        self.wait_for(self.line.near, "127.0.0.1", NEAR_PORT)
+
+
+class Stunnel(Plain):
+    name = "stunnel"
+
+    def start(self) -> None:
+        certificate = make_certificate(self.folder)
+        common = "foreground = yes\npid =\nsocket = l:TCP_NODELAY=1\nsocket = r:TCP_NODELAY=1\n"
+        far, near = self.folder / "far.conf", self.folder / "near.conf"
+        far.write_text(f"{common}[far]\naccept = 0.0.0.0:{STUNNEL_PORT}\nconnect = 127.0.0.1:{self.load.port}\n"
+                       f"cert = {certificate}\n")
+        near.write_text(f"{common}[near]\nclient = yes\naccept = 127.0.0.1:{NEAR_PORT + 1}\nconnect = {FAR}:{STUNNEL_PORT}\n")
+        self.run_far("stunnel4", far)
+        self.run_near("stunnel4", near)
+        self.to = f"127.0.0.1:{NEAR_PORT + 1}"
+        self.wait_for(self.line.far, "127.0.0.1", STUNNEL_PORT)
+        self.wait_for(self.line.near, "127.0.0.1", NEAR_PORT + 1)
+
+
+class Haproxy(Plain):
+    name = "HAProxy"
+
+    def start(self) -> None:
+        certificate = make_certificate(self.folder)
+        common = "defaults\n mode tcp\n timeout connect 20s\n timeout client 1h\n timeout server 1h\nlisten culvert_peer\n"
+        far, near = self.folder / "far.cfg", self.folder / "near.cfg"
+        far.write_text(f"{common} bind 0.0.0.0:{HAPROXY_PORT} ssl crt {certificate}\n server sink 127.0.0.1:{self.load.port}\n")
+        near.write_text(f"{common} bind 127.0.0.1:{NEAR_PORT + 2}\n server far {FAR}:{HAPROXY_PORT} ssl verify none\n")
+        self.run_far("haproxy", "-db", "-f", far, log="far.log")
+        self.run_near("haproxy", "-db", "-f", near, log="near.log")
+        self.to = f"127.0.0.1:{NEAR_PORT + 2}"
+        self.wait_for(self.line.far, "127.0.0.1", HAPROXY_PORT)
+        self.wait_for(self.line.near, "127.0.0.1", NEAR_PORT + 2)
+
+
+class Agent:
+    """One enrolled site at the near end, with one forward."""
+
+    def __init__(self, gateway: "Gateway", number: int):
+        self.folder, self.line = gateway.folder / f"agent-{number}", gateway.line
+        self.config, self.port = self.folder / "agent.toml", NEAR_PORT + 100 + number
+        joining_string = gateway.admin("join-token", "bench", f"site-{number}").strip()
+        LocalPair.command(*self.line.near, BIN / "culvert-agent", "join", joining_string, "--data", self.folder)
+        self.process = Process([*self.line.near, *gateway.words, str(BIN / "culvert-agent"), "run", "--config", str(self.config)],
+                               gateway.folder / f"agent-{number}.log", ready="ready")
+        try:
+            wait_until("a session between agent and gateway", lambda: self.status()["session"]["state"] == "up")
+        except BaseException:
+            self.process.stop()
+            raise
+
+    def forward(self, name: str, port: int) -> None:
+        self.admin("forward", "add", name, "--port", port)
+
+    def admin(self, *words: object) -> str:
+        return LocalPair.command(BIN / "culvert-agent", *words, "--config", self.config)
+
+    def status(self) -> dict:
+        return json.loads(self.admin("status", "--json"))
+
+    def lanes_up(self) -> list[dict]:
+        return [lane for lane in self.status()["lanes"] if lane["state"] == "up"]
+
+
+class Gateway:
+    """A gateway at the far end and its agents at the near one."""
+
+    def __init__(self, line: WanLine, folder: Path, bbr: bool, agents: int = 1):
+        self.line, self.folder, self.words = line, folder, [] if bbr else NO_BBR
+        self.config, self.agents = folder / "gateway" / "gateway.toml", []
+        LocalPair.command(BIN / "culvert-gateway", "init", "--data", folder / "gateway", "--hostname", FAR,
+                          "--listen", f"0.0.0.0:{GATEWAY_PORT}")
+        self.process = Process([*line.far, *self.words, str(BIN / "culvert-gateway"), "run", "--config", str(self.config)],
+                               folder / "gateway.log", ready="ready")
+        try:
+            self.admin("org", "add", "bench")
+            for number in range(agents):
+                self.agents.append(Agent(self, number))
+        except BaseException:
+            self.stop()
+            raise
+
+    def admin(self, *words: object) -> str:
+        return LocalPair.command(BIN / "culvert-gateway", *words, "--config", self.config)
+
+    def stop(self) -> None:
+        for agent in self.agents:
+            agent.process.kill()
+        self.process.kill()
+
+
+class Culvert(Plain):
+    name = "Culvert"
+
+    def start(self) -> None:
+        self.congestion = self.line.kernel["net.ipv4.tcp_congestion_control"]
+        self.gateway = Gateway(self.line, self.folder, bbr=self.congestion == "bbr")
+        self.agent = self.gateway.agents[0]
+        self.processes = [self.gateway.process, self.agent.process]
+        self.gateway.admin("target", "add", "bench", "sink", f"127.0.0.1:{self.load.port}")
+        self.agent.forward("sink", NEAR_PORT + 3)
+        self.to = f"127.0.0.1:{NEAR_PORT + 3}"
+        self.check_congestion()
+
+    def check_congestion(self) -> None:
+        """A figure on BBR must not stand in a table that says CUBIC."""
+        told = LocalPair.command(*self.line.near, "ss", "-tinH", "state", "established", "dst", f"{FAR}:{GATEWAY_PORT}")
+        if f" {self.congestion} " not in told.replace("\n", " ").replace("\t", " "):
+            raise PairError(f"Culvert's lanes are not on {self.congestion}: {told.strip()}")
+
+    def lanes(self) -> int:
+        return len(self.agent.lanes_up())
+
+    def stop(self) -> None:
+        self.gateway.stop()
+
+
+PEERS = {"plain": Plain, "ssh": Ssh, "stunnel": Stunnel, "haproxy": Haproxy, "culvert": Culvert}
+
+
+class Sampler:
+    """Calls `sample` every second while a measurement runs; `median` is what it mostly was."""
+
+    def __init__(self, sample: Callable[[], float]):
+        self._sample, self._values, self._over = sample, [], threading.Event()
+        self._error: Optional[Exception] = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        try:
+            while not self._over.wait(1):
+                self._values.append(self._sample())
+        except (PairError, OSError, subprocess.SubprocessError) as error:
+            self._error = error
+
+    def __enter__(self) -> "Sampler":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def median(self) -> float:
+        if self._error is not None:
+            raise PairError(f"a sample failed: {self._error}")
+        return statistics.median(self._values or [self._sample()])
+
+    def most(self) -> float:
+        return max(self._values or [self._sample()])
