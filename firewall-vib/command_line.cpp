@@ -76,6 +76,25 @@ void declare_vib(CLI::App& app, CommandOptions& options) {
   build->add_option("--out", options.out, "File, or a directory for a file named after the VIB")
       ->required()
       ->type_name("PATH");
+  CLI::App* bundle =
+      command(app, "bundle", "Build the offline bundle (zip) for esxcli -d and Lifecycle Manager",
+              "Prints the path of the file.\n"
+              "Example:\n  culvert-vib bundle --ports 10000-10010 --out culvert-firewall-bundle.zip");
+  declare_vib_choice(*bundle, options);
+  bundle->add_option("--out", options.out, "File, or a directory for culvert-firewall-bundle.zip")
+      ->required()
+      ->type_name("PATH");
+  CLI::App* depot =
+      command(app, "depot", "Build an online depot: a directory for any web server",
+              "Prints the path of its index.xml. culvert-agent serves such a depot by itself.\n"
+              "Example:\n  culvert-vib depot --config /etc/culvert/agent.toml --out /srv/www/culvert");
+  declare_vib_choice(*depot, options);
+  depot->add_option("--out", options.out, "A directory that does not exist yet")
+      ->required()
+      ->type_name("DIR");
+}
+
+void declare_looking(CLI::App& app, CommandOptions& options) {
   CLI::App* inspect = command(app, "inspect", "Show what is in a VIB, anybody's",
                               "Example:\n  culvert-vib inspect culvert-firewall.vib --json");
   CLI::App* verify = command(app, "verify", "Say everything that is wrong with a VIB, anybody's",
@@ -95,10 +114,13 @@ void declare(CLI::App& app, CommandOptions& options) {
   app.footer("Example:\n  culvert-vib ports --product vsphere-replication --markdown");
   declare_ports(app, options);
   declare_vib(app, options);
+  declare_looking(app, options);
 }
 
 Result<void> dispatch(const CLI::App& app, const CommandOptions& options, std::ostream& out) {
   if (app.got_subcommand("build")) return build_vib_file(options, out);
+  if (app.got_subcommand("bundle")) return build_bundle(options, out);
+  if (app.got_subcommand("depot")) return build_depot(options, out);
   if (app.got_subcommand("inspect")) return inspect_vib(options, out);
   if (app.got_subcommand("verify")) return verify_vib(options, out);
   return show_ports(options, out);

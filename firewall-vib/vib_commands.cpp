@@ -5,6 +5,7 @@
 #include <ostream>
 
 #include "firewall-vib/agent_ports.hpp"
+#include "firewall-vib/depot_tree.hpp"
 #include "firewall-vib/vib_print.hpp"
 #include "tunnel-core/daemon/files.hpp"
 
@@ -81,6 +82,27 @@ Result<void> build_vib_file(const CommandOptions& options, std::ostream& out) {
   const fs::path path = output_path(options.out, vib->file_name());
   if (auto written = write_file(path, vib->bytes, 0644); !written) return written;
   out << path.string() << "\n";
+  return {};
+}
+
+Result<void> build_bundle(const CommandOptions& options, std::ostream& out) {
+  const auto vib = described_vib(options);
+  if (!vib) return vib.error();
+  const auto bundle = offline_bundle(*vib);
+  if (!bundle) return bundle.error();
+  const fs::path path = output_path(options.out, std::string{kDepotBundle});
+  if (auto written = write_file(path, *bundle, 0644); !written) return written;
+  out << path.string() << "\n";
+  return {};
+}
+
+Result<void> build_depot(const CommandOptions& options, std::ostream& out) {
+  const auto vib = described_vib(options);
+  if (!vib) return vib.error();
+  const auto files = online_depot(*vib);
+  if (!files) return files.error();
+  if (auto saved = save_depot(options.out, *files); !saved) return saved;
+  out << (options.out / kDepotIndex).string() << "\n";
   return {};
 }
 

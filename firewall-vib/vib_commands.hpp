@@ -1,4 +1,4 @@
-// build, inspect and verify of culvert-vib.
+// build, bundle, depot, inspect and verify of culvert-vib.
 #pragma once
 
 #include "firewall-vib/commands.hpp"
@@ -14,6 +14,8 @@ Result<BuiltVib> described_vib(const CommandOptions& options);
 std::filesystem::path output_path(const std::filesystem::path& out, const std::string& own_name);
 
 Result<void> build_vib_file(const CommandOptions& options, std::ostream& out);
+Result<void> build_bundle(const CommandOptions& options, std::ostream& out);
+Result<void> build_depot(const CommandOptions& options, std::ostream& out);
 Result<void> inspect_vib(const CommandOptions& options, std::ostream& out);
 /// @error ReplyInvalid when the VIB has faults, after they were printed.
 Result<void> verify_vib(const CommandOptions& options, std::ostream& out);
