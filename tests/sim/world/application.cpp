@@ -40,7 +40,7 @@ void Application::handle_event(Session& session, const StreamEvent& event) {
     case kOffered:
       throw Failure{"a stream is offered once"};
     case kOpened:
-      return;
+      return expect(record_.accepted, "no stream opens that the other end has not accepted");
     case kReadable:
       may_read_ = true;
       return;
@@ -76,7 +76,7 @@ bool Application::act_on_offer(Session& session, Instant now) {
     session.reset_stream(id_, Errc::TargetRefused, "refused", now);
     return true;
   }
-  accepted_ = true;
+  accepted_ = record_.accepted = true;
   session.accept_stream(id_, this, now);
   return true;
 }
@@ -140,6 +140,7 @@ bool Application::act_on_read(Session& session, WireTap& tap, Random& random, In
   }
   expect(read_ <= record_.written[sender], "no byte arrives that was not sent");
   if (n > 0) {
+    expect(record_.accepted, "no byte passes before the stream is accepted");
     tap.flow(id_, sender).consumed = read_;
     session.consume(id_, n, now);
   }

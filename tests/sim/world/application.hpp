@@ -30,7 +30,9 @@ struct Habits {
 struct StreamRecord {
   std::uint64_t written[2] = {};  ///< By sender: 0 agent, 1 gateway.
   bool finished[2] = {};
+  bool accepted = false;  ///< By the end that was offered the stream: its policy allowed it.
   bool may_be_reset = false;
+  OpenInfo info;  ///< As it was opened.
 };
 
 class Application {

@@ -16,57 +16,84 @@ Endpoint::Endpoint(const SessionConfig& config, std::size_t slab_count, ByteCoun
       process(process_ceiling),
       session(config, slabs, process, now) {}
 
-void Endpoint::open_stream(Habits habits, Instant now) {
-  const auto opened = session.open_stream({"target", "192.0.2.7:51234", kDefaultWeight}, nullptr, now);
+void Endpoint::open_stream(Habits habits, Random& random, Instant now) {
+  const OpenInfo info{"target-" + std::to_string(random.below(10)), "192.0.2.7:51234",
+                      static_cast<std::uint8_t>(random.chance(70) ? kDefaultWeight : random.between(1, 16))};
+  const auto opened = session.open_stream(info, nullptr, now);
   if (!opened) {
-    ++refused;
     const Errc code = opened.error().code();
-    expect(code == Errc::StreamLimitReached || code == Errc::MemoryLimitReached || has_ended,
+    expect(code == Errc::StreamLimitReached || code == Errc::MemoryLimitReached || has_ended ||
+               (farewell.may_end && code == Errc::SessionClosed) ||
+               (farewell.may_drain && code == Errc::Draining),
            "only limits refuse a stream");
     return;
   }
   StreamRecord& record = (*records)[opened->value];
-  auto& application = applications[opened->value];
+  record.info = info;
+  auto& application = applications_[opened->value];
   application = std::make_unique<Application>(*opened, side, habits, record, now);
   application->set_accepted();
+  active_.push_back(application.get());
+}
+
+bool Endpoint::take_session_events() {
+  bool any = false;
+  while (auto event = session.poll_session_event()) {
+    any = true;
+    if (event->kind == SessionEvent::Kind::LaneDead) dead_lanes.push_back(event->lane);
+    if (event->kind == SessionEvent::Kind::LaneClosed) closed_lanes.push_back(event->lane);
+    if (event->kind == SessionEvent::Kind::PeerDraining)
+      expect(farewell.may_drain, "a peer drains that was asked to");
+    if (event->kind != SessionEvent::Kind::Ended) continue;
+    has_ended = true;
+    const bool in_order = event->reason == Errc::SessionClosed || event->reason == Errc::ShuttingDown ||
+                          event->reason == Errc::ResumeDeadlinePassed ||
+                          event->reason == Errc::UnknownSession;
+    if (!farewell.may_end || !in_order)
+      throw Failure{"the session ended: " + std::string{errc_name(event->reason)} + " " + event->text};
+  }
+  return any;
 }
 
 bool Endpoint::act(WireTap& tap, Random& random, Instant now) {
-  bool acted = false;
-  while (auto event = session.poll_session_event()) {
-    acted = true;
-    if (event->kind == SessionEvent::Kind::LaneDead) dead_lanes.push_back(event->lane);
-    if (event->kind == SessionEvent::Kind::LaneClosed) closed_lanes.push_back(event->lane);
-    if (event->kind == SessionEvent::Kind::Ended) {
-      has_ended = true;
-      if (!may_end)
-        throw Failure{"the session ended: " + std::string{errc_name(event->reason)} + " " + event->text};
-    }
-  }
+  bool acted = take_session_events();
   while (auto event = session.poll_stream_event()) {
     acted = true;
     handle_stream_event(*event, random, now);
   }
-  for (auto& [id, application] : applications) acted = application->act(session, tap, random, now) || acted;
+  for (Application* const application : active_) {
+    if (application->next_act() <= now) acted = application->act(session, tap, random, now) || acted;
+  }
+  if (acted) forget_over(tap);
   return acted;
 }
 
+void Endpoint::forget_over(WireTap& tap) {
+  std::erase_if(active_, [&](Application* application) {
+    if (application->over()) tap.flow(application->id(), 1 - side).over = true;
+    return application->over();
+  });
+}
+
 void Endpoint::handle_stream_event(const StreamEvent& event, Random& random, Instant now) {
-  const auto at = applications.find(event.stream.value);
+  const auto at = applications_.find(event.stream.value);
+  StreamRecord& record = (*records)[event.stream.value];
   if (event.signal != kOffered) {
-    expect(at != applications.end(), "events are of streams that the owner knows");
-    StreamRecord& record = (*records)[event.stream.value];
+    expect(at != applications_.end(), "events are of streams that the owner knows");
     // A refusal for want of memory or of an answer in time is no broken promise.
-    if (event.reason == Errc::MemoryLimitReached || event.reason == Errc::StreamLimitReached ||
-        event.reason == Errc::OpenTimedOut) {
-      record.may_be_reset = record.may_be_reset || event.signal == kReset;
-    }
-    if (may_end) record.may_be_reset = true;
+    const bool limited = event.reason == Errc::MemoryLimitReached ||
+                         event.reason == Errc::StreamLimitReached || event.reason == Errc::OpenTimedOut;
+    const bool drained = farewell.may_drain && event.reason == Errc::Draining;
+    if (event.signal == kReset && (limited || drained || farewell.may_end)) record.may_be_reset = true;
     return at->second->handle_event(session, event);
   }
-  expect(at == applications.end(), "a stream is offered once");
-  applications[event.stream.value] = std::make_unique<Application>(
-      event.stream, side, Habits::random(random, most_bytes), (*records)[event.stream.value], now);
+  expect(at == applications_.end(), "a stream is offered once");
+  const OpenInfo* const info = session.open_info(event.stream);
+  expect(info != nullptr && *info == record.info, "a stream is offered as it was opened");
+  auto& application = applications_[event.stream.value];
+  application =
+      std::make_unique<Application>(event.stream, side, Habits::random(random, most_bytes), record, now);
+  active_.push_back(application.get());
 }
 
 void Endpoint::receive(LaneId lane, ByteSpan bytes, Random& random, bool cut_anywhere, Instant now) {
@@ -89,18 +116,28 @@ void Endpoint::receive(LaneId lane, ByteSpan bytes, Random& random, bool cut_any
 
 Instant Endpoint::next_act() const {
   Instant next = Instant::max();
-  for (const auto& [id, application] : applications) next = std::min(next, application->next_act());
+  for (const Application* const application : active_) next = std::min(next, application->next_act());
   return next;
 }
 
-bool Endpoint::all_over() const {
-  return std::ranges::all_of(applications, [](const auto& entry) { return entry.second->over(); });
+std::string Endpoint::describe(WireTap& tap) const {
+  std::string all;
+  for (const Application* const application : active_) {
+    const StreamId id = application->id();
+    const Flow& out = tap.flow(id, side);
+    all += " " + std::to_string(id.value) + (side == 0 ? "a" : "g") + " written " +
+           std::to_string((*records)[id.value].written[side]) + " sent " + std::to_string(out.sent) +
+           " accepted " + std::to_string(out.accepted) + " consumed " + std::to_string(out.consumed) +
+           " granted " + std::to_string(out.granted) + " returned " + std::to_string(out.returned) + ";";
+  }
+  return all;
 }
 
 void Endpoint::check_memory() const {
   const SessionStats stats = session.stats();
   expect(stats.memory_bytes <= stats.memory_ceiling, "a session keeps to its ceiling");
-  expect(process.used() >= stats.memory_bytes, "the process knows what its session holds");
+  expect(process.used() == stats.memory_bytes, "the process knows what its session holds");
+  expect(process.used() <= process.ceiling(), "a process keeps to its ceiling");
   // Each direction may exceed its reservation by the slabs at the two edges of its window, each lane holds a
   // cut frame.
   const std::size_t slack = (stats.streams * 3 + session.lane_count() + 1) * kSlabSize;

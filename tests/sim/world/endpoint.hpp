@@ -12,38 +12,49 @@ struct AlignedDelete {
   void operator()(std::byte* bytes) const { ::operator delete[](bytes, std::align_val_t{kSlabSize}); }
 };
 
+/// How a session may end without a broken promise.
+struct Farewell {
+  bool may_drain = false;
+  bool may_end = false;
+};
+
 class Endpoint {
  public:
   Endpoint(const SessionConfig& config, std::size_t slabs, ByteCount process_ceiling, Instant now);
 
-  void open_stream(Habits habits, Instant now);
+  void open_stream(Habits habits, Random& random, Instant now);
   /// Takes the session's events, lets applications act. True: something happened. @throws Failure
   bool act(WireTap& tap, Random& random, Instant now);
+  /// Takes the session's own events alone, as a driver does before it adds a lane. True: there were some.
+  bool take_session_events();
   /// Hands bytes over in slabs, cut at random. @throws Failure
   void receive(LaneId lane, ByteSpan bytes, Random& random, bool cut_anywhere, Instant now);
   Instant next_act() const;
 
-  bool all_over() const;
+  bool all_over() const { return active_.empty(); }
   /// What must hold at every instant. @throws Failure
   void check_memory() const;
   /// What must hold when every stream is over. @throws Failure
   void check_empty() const;
   /// Every stream of both ends is forgotten.
   bool all_forgotten(std::uint32_t last_id) const;
+  /// How far each stream came, for a person who looks for what stopped it.
+  std::string describe(WireTap& tap) const;
 
   const std::size_t side;
   std::map<std::uint32_t, StreamRecord>* records = nullptr;  ///< Shared with the other end.
   std::uint64_t most_bytes = 0;                              ///< A stream's, for offered streams' habits.
-  std::map<std::uint32_t, std::unique_ptr<Application>> applications;
-  std::vector<LaneId> dead_lanes;    ///< Told by LaneDead, for the world to close.
-  std::vector<LaneId> closed_lanes;  ///< Told by LaneClosed, likewise.
+  std::vector<LaneId> dead_lanes;                            ///< Told by LaneDead, for the world to close.
+  std::vector<LaneId> closed_lanes;                          ///< Told by LaneClosed, likewise.
   bool has_ended = false;
-  bool may_end = false;
-  std::size_t refused = 0;  ///< open_stream() that gave an error.
+  Farewell farewell;
 
  private:
   void handle_stream_event(const StreamEvent& event, Random& random, Instant now);
+  void forget_over(WireTap& tap);
 
+  std::map<std::uint32_t, std::unique_ptr<Application>> applications_;
+  std::vector<Application*> active_;  ///< Those of applications_ that are not over, by id.
   std::size_t region_bytes_;
   std::unique_ptr<std::byte[], AlignedDelete> region_;
 

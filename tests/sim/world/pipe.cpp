@@ -5,10 +5,16 @@
 namespace culvert::sim {
 
 bool Pipe::has_room(Instant now) const {
-  if (cut_) return vanished_ < kSocketBuffer;
-  const Instant from = std::max(now, std::min(stalled_until_, now + 1s));
-  const double waiting = std::chrono::duration<double>(busy_until_ - now).count() * rate_;
-  return waiting < kSocketBuffer && (from == now || under_way() < kSocketBuffer);
+  return next_room(now) <= now;
+}
+
+/// A line that stalls fills the socket with what is under way; else it holds what the rate has not taken yet.
+Instant Pipe::next_room(Instant now) const {
+  if (cut_) return vanished_ < kSocketBuffer ? now : Instant::max();
+  if (under_way_ < kSocketBuffer) return now;
+  const auto buffer = std::chrono::duration<double>(kSocketBuffer / rate_);
+  const Instant sent = busy_until_ - std::chrono::duration_cast<Duration>(buffer);
+  return std::max({now, sent, stalled_until_});
 }
 
 void Pipe::write(Bytes bytes, Instant now) {
@@ -19,6 +25,7 @@ void Pipe::write(Bytes bytes, Instant now) {
   busy_until_ = std::max(busy_until_, now) +
                 std::chrono::duration_cast<Duration>(
                     std::chrono::duration<double>(static_cast<double>(bytes.size()) / rate_));
+  under_way_ += bytes.size();
   chunks_.push_back({busy_until_ + latency_, std::move(bytes)});
 }
 
@@ -30,6 +37,7 @@ Instant Pipe::next_arrival() const {
 Bytes Pipe::take(Instant now) {
   Bytes all;
   while (next_arrival() <= now) {
+    under_way_ -= chunks_.front().bytes.size();
     all.insert(all.end(), chunks_.front().bytes.begin(), chunks_.front().bytes.end());
     chunks_.pop_front();
   }
@@ -39,21 +47,17 @@ Bytes Pipe::take(Instant now) {
 void Pipe::cut(std::size_t kept, Instant now) {
   cut_ = true;
   busy_until_ = now;
+  under_way_ = 0;
   std::deque<Chunk> left;
   for (Chunk& chunk : chunks_) {
     const std::size_t n = std::min(kept, chunk.bytes.size());
     if (n == 0) break;
     chunk.bytes.resize(n);
     kept -= n;
+    under_way_ += n;
     left.push_back(std::move(chunk));
   }
   chunks_ = std::move(left);
-}
-
-std::size_t Pipe::under_way() const {
-  std::size_t n = 0;
-  for (const Chunk& chunk : chunks_) n += chunk.bytes.size();
-  return n;
 }
 
 }  // namespace culvert::sim

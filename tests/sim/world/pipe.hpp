@@ -16,6 +16,8 @@ class Pipe {
 
   /// There is room in the sender's socket.
   bool has_room(Instant now) const;
+  /// From when there is room, as far as it is known now.
+  Instant next_room(Instant now) const;
   void write(Bytes bytes, Instant now);
 
   /// When the next bytes arrive; Instant::max() when none are under way.
@@ -26,7 +28,8 @@ class Pipe {
   void stall_until(Instant until) { stalled_until_ = std::max(stalled_until_, until); }
   /// From now on everything vanishes, and of what is under way all but the first `kept` bytes.
   void cut(std::size_t kept, Instant now);
-  std::size_t under_way() const;
+  std::size_t under_way() const { return under_way_; }
+  Duration latency() const { return latency_; }
   /// When all that is under way has arrived.
   Instant idle_from(Instant now) const { return std::max({now, busy_until_ + latency_, stalled_until_}); }
 
@@ -42,6 +45,7 @@ class Pipe {
   std::deque<Chunk> chunks_;
   Instant busy_until_{};
   Instant stalled_until_{};
+  std::size_t under_way_ = 0;  ///< Bytes in chunks_.
   bool cut_ = false;
   std::size_t vanished_ = 0;  ///< Since it was cut.
 };

@@ -1,11 +1,15 @@
 // Two sessions, the lanes between them, and all that can happen to those: a whole run from one seed.
+// The oracles are the sentences of docs/protocol.md on why nothing is lost (application, wire_tap), why
+// memory is bounded (endpoint) and why everything goes on (here: calm returns, and then every stream comes to
+// its end).
 #pragma once
 
 #include <optional>
 #include <string>
 
 #include "tests/sim/world/endpoint.hpp"
-#include "tests/sim/world/pipe.hpp"
+#include "tests/sim/world/keeper.hpp"
+#include "tests/sim/world/lanes.hpp"
 
 namespace culvert::sim {
 
@@ -21,64 +25,48 @@ class Simulation {
  public:
   explicit Simulation(Random random, Scale scale = {});
 
-  /// Runs until all streams are over and forgotten. @return the broken promise, if one was.
+  /// Runs until all streams are over and forgotten, or both sessions have ended.
+  /// @return the broken promise, if one was.
   std::optional<std::string> run();
 
-  std::uint64_t delivered_bytes() const { return delivered_; }
+  std::uint64_t carried_bytes() const { return lanes_.carried_bytes(); }
   std::size_t streams() const { return records_.size(); }
-  std::size_t cuts() const { return cuts_; }
+  std::size_t cuts() const { return lanes_.cuts(); }
   Duration virtual_time() const { return now_ - start_; }
 
  private:
-  struct Lane {
-    LaneId id;
-    std::uint32_t epoch;
-    Pipe to[2];         ///< Towards the agent, towards the gateway.
-    bool up[2];         ///< Attached and not lost, as that end knows.
-    Instant attach[2];  ///< When that end attaches; max: never (any more).
-    Instant notice[2];  ///< When that end learns that the connection is gone.
-    bool cut = false;
-  };
+  /// How the sessions end, if they do: most worlds end when their streams do.
+  enum class Fate { Lasts, AgentEnds, GatewayEnds, AgentDrains, GatewayDrains, OutageTooLong };
 
+  void meet_fate();
+  void follow_ended_session();
   void step();
   void pump();
-  bool pump_lane(Lane& lane);
-  void close_dead_lanes();
-  void close_lane(LaneId id, std::size_t side);
   Instant next_instant() const;
-  void run_lane(Lane& lane);
-  void attach(Lane& lane, std::size_t side);
-  void deliver(Lane& lane, std::size_t side);
-  void dial();
-  void cut(Lane& lane, bool noticed);
   void do_mischief();
+  void retire(SimLane& lane);
   void open_streams();
-  void check_timers() const;
   bool is_done() const;
   Endpoint& end(std::size_t side) { return side == 0 ? agent_ : gateway_; }
-  const Endpoint& end(std::size_t side) const { return side == 0 ? agent_ : gateway_; }
 
   Random random_;
   const Instant start_{1h};
   Instant now_ = start_;
   std::map<std::uint32_t, StreamRecord> records_;
   WireTap tap_;
+  Fate fate_;
   Endpoint agent_;
   Endpoint gateway_;
-  std::vector<std::unique_ptr<Lane>> lanes_;
-  std::size_t wanted_lanes_ = 1;
-  std::uint32_t next_lane_ = 1;
-  std::uint32_t epoch_ = 0;
-  Duration latency_{};
-  double rate_ = 1e6;
-  bool cut_anywhere_ = false;
+  Lanes lanes_;
+  Keeper keeper_;
+  Instant timeout_[2] = {};  ///< poll_timeout() of both ends after all has been done.
   Instant calm_from_;
   Instant next_mischief_;
-  Instant next_dial_;
+  bool both_retire_;
   std::size_t streams_to_open_ = 0;
   Instant next_open_;
-  std::uint64_t delivered_ = 0;
-  std::size_t cuts_ = 0;
+  Instant fate_at_ = kNever;
+  bool fate_is_met_ = false;
 };
 
 }  // namespace culvert::sim
