@@ -121,8 +121,8 @@ class Agent:
     """One enrolled site at the near end, with one forward."""
 
     def __init__(self, gateway: "Gateway", number: int):
-        self.folder, self.line = gateway.folder / f"agent-{number}", gateway.line
-        self.config, self.port = self.folder / "agent.toml", NEAR_PORT + 100 + number
+        self.number, self.folder, self.line = number, gateway.folder / f"agent-{number}", gateway.line
+        self.config = self.folder / "agent.toml"
         joining_string = gateway.admin("join-token", "bench", f"site-{number}").strip()
         LocalPair.command(*self.line.near, BIN / "culvert-agent", "join", joining_string, "--data", self.folder)
         self.process = Process([*self.line.near, *gateway.words, str(BIN / "culvert-agent"), "run", "--config", str(self.config)],

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -65,6 +66,7 @@ class WanLine:
         self.near = ["nsenter", f"--net=/proc/{facts['pid']}/fd/{facts['near']}"]  # Words before a command of that end.
         self.far = ["nsenter", f"--net=/proc/{facts['pid']}/fd/{facts['far']}"]
         self.kernel: dict[str, str] = {}
+        self._lock = threading.Lock()
         self._allowed_before = ALLOWED.read_text()
         # What one connection learned of the line must not help the next one.
         self.set_kernel({"net.ipv4.tcp_no_metrics_save": "1"})
@@ -76,10 +78,11 @@ class WanLine:
         self.close()
 
     def tell(self, command: str) -> dict:
-        """One command of wan-line --help; its answer. PairError when it was refused."""
-        self._program.stdin.write(command + "\n")
-        self._program.stdin.flush()
-        answer = self._program.stdout.readline()
+        """One command of wan-line --help; its answer. PairError when it was refused. Any thread may call."""
+        with self._lock:
+            self._program.stdin.write(command + "\n")
+            self._program.stdin.flush()
+            answer = self._program.stdout.readline()
         if not answer:
             raise PairError(f"wan-line ended with {self._program.wait()} before it answered '{command}'")
         told = json.loads(answer)

@@ -1,0 +1,333 @@
+#!/usr/bin/env python3
+"""./dev bench cuts: verified streams in both directions while their lanes are killed in every way that lines have.
+
+Counts bytes lost or repeated and streams reset (0 wanted), and how long streams stood still. bench/README.md says more.
+"""
+from __future__ import annotations
+
+import argparse
+import bisect
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Optional
+
+from wan_peers import BIN, GATEWAY_PORT, Agent, Gateway, PairError, Sampler, wait_until
+from honesty import BUFFERS, check_line, line_load
+from local import machine, memory_kib, say
+from wan_line import FAR, LineShape, WanLine
+
+CHUNK = 512
+CHUNKS_PER_SECOND = 20_000  # Of all streams: more, and the verifying itself takes the machine.
+FORWARD_PORT = 6500
+
+
+@dataclass
+class Cut:
+    kind: str
+    agent: int
+    at_us: int  # When it began.
+    free_us: int  # When new connections succeed again.
+    lanes: int
+    end_us: int = 0  # When the next one may begin: a stall behind this is not this one's.
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How stalls of a kind are counted: `from_end` from free_us, else the delay of the worst chunk; `bar_ms` of p99."""
+    what: str
+    seconds: float  # At least, to the next cut of that agent.
+    bar_ms: Callable[[float], Optional[float]]  # Of the RTT in ms; None: the project sets none.
+    from_end: bool = False
+
+
+KINDS = {
+    "one_reset": Kind("one lane of several reset", 1.5, lambda rtt: rtt + 50),
+    "all_reset": Kind("all lanes reset", 1.5, lambda rtt: 3 * rtt + 200),
+    "twice_reset": Kind("all reset, again during the replay", 2, lambda rtt: None),
+    "one_truncated": Kind("one lane ends in mid-record", 1.5, lambda rtt: None),
+    "all_truncated": Kind("all lanes end in mid-record", 1.5, lambda rtt: 3 * rtt + 200),
+    "all_rebound": Kind("address translator forgets all lanes", 2, lambda rtt: None),
+    "one_hole": Kind("one lane of several in a black hole", 4.5, lambda rtt: 3000 + 3 * rtt),
+    "all_hole": Kind("all lanes in a black hole", 5, lambda rtt: 3000 + 3 * rtt),
+    "outage": Kind("line dead both ways, 1 to 8 s", 2, lambda rtt: 1500, from_end=True),
+    "outage_one_way": Kind("line dead one way, 1 to 8 s", 2, lambda rtt: 1500, from_end=True),
+}
+OUTAGES = ("outage", "outage_one_way")
+
+
+class Streams:
+    """bench-verify: a sink for all, a source beside each agent."""
+
+    def __init__(self, line: WanLine, gateway: Gateway, folder: Path, arguments: argparse.Namespace):
+        self.folder, self._open = folder, []
+        late_us = int(arguments.rtt * 500 + 10_000)
+        tick_us = max(20_000, arguments.agents * arguments.streams * 2 * 1_000_000 // CHUNKS_PER_SECOND)
+        self.base_ms, self.tick_ms = arguments.rtt / 2, tick_us / 1000
+        self.sink = self._start([*line.far, str(BIN / "bench-verify"), "sink", "--listen", "0", "--late-us", str(late_us),
+                                 "--log", str(folder / "sink.late")])
+        gateway.admin("target", "add", "bench", "verified", f"127.0.0.1:{self._first_line(self.sink).split()[1]}")
+        self.sources = []
+        for agent in gateway.agents:
+            agent.forward("verified", FORWARD_PORT + agent.number)
+            self.sources.append(self._start([
+                *line.near, str(BIN / "bench-verify"), "source", "--to", str(FORWARD_PORT + agent.number), "--agent",
+                str(agent.number), "--streams", str(arguments.streams), "--seed", str(arguments.seed), "--chunk", str(CHUNK),
+                "--tick-us", str(tick_us), "--late-us", str(late_us), "--log",
+                str(folder / f"source-{agent.number}.late")]))
+        for source in self.sources:
+            self._first_line(source)
+
+    def _start(self, command: list) -> subprocess.Popen:
+        process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   text=True, start_new_session=True)
+        self._open.append(process)
+        return process
+
+    @staticmethod
+    def _first_line(process: subprocess.Popen) -> str:
+        line = process.stdout.readline()
+        if not line.startswith("ready"):
+            raise PairError("the verified streams could not begin")
+        return line
+
+    def finish(self) -> dict:
+        """Ends all streams in order; the sum of what the ends counted."""
+        for process in self.sources:
+            process.stdin.close()
+        told = [json.loads(process.stdout.read()) for process in self.sources]
+        self.sink.stdin.close()
+        at_sink = json.loads(self.sink.stdout.read())
+        total = {key: sum(one[key] for one in told) for key in told[0]}
+        total["wrong_bytes"] += at_sink["wrong_bytes"]
+        total["reset_at_sink"] = at_sink["resets"] + at_sink["early_ends"]
+        return total
+
+    def late(self) -> dict[int, list[tuple]]:
+        """By agent: (when a chunk was due, when it arrived, its stream and side), by the first."""
+        found: dict[int, list[tuple]] = {}
+        for file in self.folder.glob("*.late"):
+            for text in file.read_text().splitlines():
+                agent, stream, side, due, arrived = map(int, text.split())
+                found.setdefault(agent, []).append((due, arrived, (stream, side)))
+        for chunks in found.values():
+            chunks.sort()
+        return found
+
+    def stop(self) -> None:
+        for process in self._open:
+            process.kill()
+            process.wait()
+
+
+class Cutter:
+    """Cuts the lanes of all agents, each in its own thread, then the whole line."""
+
+    def __init__(self, line: WanLine, gateway: Gateway, arguments: argparse.Namespace):
+        self.line, self.gateway, self.arguments = line, gateway, arguments
+        self.cuts: list[Cut] = []
+        self.errors: list[Exception] = []
+
+    def flows_of(self, agent: Agent) -> list[int]:
+        """Numbers of the agent's lanes on the line. Ports of the near end tell whose they are."""
+        told = subprocess.run([*self.line.near, "ss", "-tnpH", "state", "established", "dst", f"{FAR}:{GATEWAY_PORT}"],
+                              capture_output=True, text=True, check=True).stdout
+        mark = f"pid={agent.process.process.pid},"
+        ports = {int(text.split()[2].rsplit(":", 1)[1]) for text in told.splitlines() if mark in text}
+        return [flow["flow"] for flow in self.line.flows(GATEWAY_PORT) if flow["near_port"] in ports]
+
+    def settled(self, agent: Agent) -> None:
+        def whole() -> bool:
+            return agent.status()["session"]["state"] == "up" and len(self.flows_of(agent)) >= 1
+        wait_until(f"the session of agent {agent.number} up again", whole, 60)
+
+    def kill(self, agent: Agent, kind: str, chance: random.Random) -> None:
+        flows = self.flows_of(agent)
+        if kind.startswith("one_"):
+            flows, lanes = [chance.choice(flows)], len(flows)
+            if lanes == 1:
+                kind = "all_" + kind.split("_", 1)[1]  # The only lane is no lane of several.
+        else:
+            lanes = len(flows)
+        verb = {"reset": "reset", "truncated": "truncate", "rebound": "rebind", "hole": "hole"}[kind.split("_")[1]]
+        at_us = min(self.line.tell(f"{verb} {flow}")["at_us"] for flow in flows)
+        free_us = at_us
+        if kind.startswith("all_"):
+            # A lane that was just being made when we looked is one of them as well.
+            for flow in set(self.flows_of(agent)) - set(flows):
+                free_us = self.line.tell(f"{verb} {flow}")["at_us"]
+        if kind == "twice_reset":
+            def back() -> bool:
+                return bool(self.flows_of(agent))
+            wait_until("new lanes after the first of two cuts", back, 60)
+            time.sleep(chance.uniform(0, 3 * self.arguments.rtt / 1e3))  # Anywhere in the handshakes or the replay.
+            free_us = max([self.line.tell(f"reset {flow}")["at_us"] for flow in self.flows_of(agent)] or [at_us])
+        self.cuts.append(cut := Cut(kind, agent.number, at_us, free_us, lanes))
+        time.sleep(KINDS[kind].seconds + 5 * self.arguments.rtt / 1e3)
+        self.settled(agent)
+        cut.end_us = time.monotonic_ns() // 1000
+
+    def cut_agent(self, agent: Agent, count: int) -> None:
+        chance = random.Random(self.arguments.seed * 1000 + agent.number)
+        kinds = [kind for kind in self.arguments.kinds if kind not in OUTAGES]
+        try:
+            for number in range(count if kinds else 0):
+                # Every kind in turn, each agent at another place in the row.
+                self.kill(agent, kinds[(number + agent.number) % len(kinds)], chance)
+        except (PairError, OSError, subprocess.SubprocessError, IndexError) as error:
+            self.errors.append(error)
+
+    def outage(self, kind: str, chance: random.Random) -> None:
+        way = "both" if kind == "outage" else chance.choice(("up", "down"))
+        at_us = self.line.tell(f"cut {way}")["at_us"]
+        time.sleep(chance.uniform(1, 8))
+        free_us = self.line.tell(f"uncut {way}")["at_us"]
+        time.sleep(KINDS[kind].seconds)
+        for agent in self.gateway.agents:
+            self.settled(agent)
+        end_us = time.monotonic_ns() // 1000
+        self.cuts += [Cut(kind, agent.number, at_us, free_us, 0, end_us) for agent in self.gateway.agents]
+
+    def run(self) -> None:
+        kinds = [kind for kind in self.arguments.kinds if kind in OUTAGES]
+        agents = self.gateway.agents
+        # An outage cuts all agents at once; one cut in eight is one, if they are wanted.
+        outages = self.arguments.cuts // (8 * len(agents)) if kinds else 0
+        each = -(-self.arguments.cuts // len(agents)) - outages
+        threads = [threading.Thread(target=self.cut_agent, args=(agent, each)) for agent in agents]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            threads[0].join(20) if threads[0].is_alive() else time.sleep(0.5)
+            say(f"{len(self.cuts)} of {self.arguments.cuts} cuts")
+        chance = random.Random(self.arguments.seed)
+        for number in range(outages):
+            self.outage(kinds[number % len(kinds)], chance)
+        if self.errors:
+            raise self.errors[0]
+
+
+def stalls_ms(cut: Cut, late: list[tuple], streams: Streams, arguments: argparse.Namespace, seen: set) -> list[float]:
+    """How long each direction of each stream of that agent stood still for this cut; 0 where nothing was late."""
+    worst: dict[tuple, float] = {}
+    # A cut makes late what is due when it comes, or was on its way. What was due well after it is somebody else's fault.
+    around_us = 2000 * arguments.rtt + 1000 * streams.tick_ms
+    first, last = cut.at_us - around_us, min(cut.free_us + around_us, cut.end_us)
+    for chunk in late[bisect.bisect_left(late, (first,)):bisect.bisect_right(late, (last,))]:
+        due, arrived, stream = chunk
+        if arrived >= cut.at_us:
+            seen.add((cut.agent, chunk))
+            ms = (arrived - cut.free_us) / 1e3 if KINDS[cut.kind].from_end else (arrived - due) / 1e3 - streams.base_ms
+            worst[stream] = max(worst.get(stream, 0.0), ms)
+    return [*worst.values()] + [0.0] * (2 * arguments.streams - len(worst))
+
+
+def quantile(values: list[float], part: float) -> float:
+    return sorted(values)[min(int(len(values) * part), len(values) - 1)]
+
+
+def judge(result: dict, cutter: Cutter, streams: Streams, arguments: argparse.Namespace) -> bool:
+    late, seen, met = streams.late(), set(), True
+    print(f"\n{'kind of cut':<40}{'cuts':>6}{'lanes':>7}{'p50 ms':>9}{'p99 ms':>9}{'worst':>9}{'bar':>9}")
+    for name, kind in KINDS.items():
+        cuts = [cut for cut in cutter.cuts if cut.kind == name]
+        if not cuts:
+            continue
+        values = [ms for cut in cuts
+                  for ms in stalls_ms(cut, late.get(cut.agent, []), streams, arguments, seen)]
+        p99, bar = quantile(values, 0.99), kind.bar_ms(arguments.rtt)
+        is_met = bar is None or p99 <= bar
+        met = met and is_met
+        lanes = sum(cut.lanes for cut in cuts) / len(cuts)
+        result["kinds"][name] = {"cuts": len(cuts), "lanes": lanes, "p50_ms": quantile(values, 0.5), "p99_ms": p99,
+                                 "worst_ms": max(values), "bar_ms": bar, "met": is_met}
+        print(f"{kind.what:<40}{len(cuts):>6}{lanes if lanes else '-':>7.3}{quantile(values, 0.5):>9.0f}{p99:>9.0f}"
+              f"{max(values):>9.0f}{'-' if bar is None else f'{bar:.0f}':>9}  {'' if is_met else 'MISSED'}")
+    others = [(chunk[1] - chunk[0]) / 1e3 for agent, chunks in late.items() for chunk in chunks if (agent, chunk) not in seen]
+    print(f"late without a cut (a busy machine, or lanes that come and go): {len(others)} times, worst "
+          f"{max(others, default=0):.0f} ms")
+    counts = result["streams"]
+    failures = {"bytes lost": counts["lost_bytes"], "bytes wrong": counts["wrong_bytes"],
+                "streams reset": counts["resets"] + counts["reset_at_sink"], "ended early": counts["early_ends"],
+                "never ended": counts["unfinished"]}
+    print(f"{len(cutter.cuts)} cuts, {counts['streams']} streams, {counts['received_bytes'] / 1e6:.0f} MB back and as much there; "
+          + ", ".join(f"{what} {count}" for what, count in failures.items())
+          + f"; replay memory at most {result['most_backlog_bytes'] / 1e6:.1f} MB a session, agents at most "
+          f"{result['agent_peak_mib']:.0f} MiB")
+    print("met" if met and not any(failures.values()) else "MISSED")
+    return met and not any(failures.values())
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0],
+                                     epilog="example: ./dev bench cuts --cuts 10000 --agents 16 --json cuts.json")
+    parser.add_argument("--cuts", type=int, default=240, help="over all agents (default 240, about five minutes)")
+    parser.add_argument("--agents", type=int, default=4, help="in parallel (default 4)")
+    parser.add_argument("--streams", type=int, default=64, help="of each agent, both directions (default 64)")
+    parser.add_argument("--rtt", type=float, default=40, help="ms (default 40)")
+    parser.add_argument("--rate", type=float, default=400, help="Mbit/s (default 400)")
+    parser.add_argument("--loss", type=float, default=0, help="per cent (default 0)")
+    parser.add_argument("--congestion", choices=("cubic", "bbr"), default="cubic")
+    parser.add_argument("--kinds", choices=list(KINDS), nargs="+", default=list(KINDS))
+    parser.add_argument("--seed", type=int, default=1, help="of contents, losses and times (default 1)")
+    parser.add_argument("--quick", action="store_true", help="do not check the line against theory first")
+    parser.add_argument("--json", type=Path, help="write all figures there")
+    return parser.parse_args()
+
+
+def measure(line: WanLine, folder: Path, arguments: argparse.Namespace, result: dict) -> bool:
+    line.set_kernel(BUFFERS)
+    line.shape(LineShape(arguments.rtt, arguments.rate, arguments.loss / 100, arguments.congestion))
+    gateway = Gateway(line, folder, bbr=arguments.congestion == "bbr", agents=arguments.agents)
+    streams = None
+    try:
+        streams = Streams(line, gateway, folder, arguments)
+        print(f"{arguments.agents} agents of {arguments.streams} streams both ways, {CHUNK} bytes every {streams.tick_ms:g} ms; "
+              f"RTT {arguments.rtt:g} ms, {arguments.rate:g} Mbit/s, loss {arguments.loss:g} %, {arguments.congestion}; "
+              f"seed {arguments.seed}", flush=True)
+        cutter = Cutter(line, gateway, arguments)
+        with Sampler(lambda: max(agent.status()["backlog_bytes"] for agent in gateway.agents)) as backlog:
+            cutter.run()
+        result["streams"] = streams.finish()
+        result["most_backlog_bytes"] = backlog.most()
+        result["agent_peak_mib"] = max(memory_kib(a.process.process.pid, "status", "VmHWM") for a in gateway.agents) / 1024
+        result["cuts"] = [vars(cut) for cut in cutter.cuts]
+        return judge(result, cutter, streams, arguments)
+    finally:
+        if streams is not None:
+            streams.stop()
+        gateway.stop()
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    result = {"machine": machine(), "arguments": {k: str(v) for k, v in vars(arguments).items()}, "kinds": {}}
+    with WanLine(arguments.seed) as line, tempfile.TemporaryDirectory(prefix="culvert-bench-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        if not arguments.quick:
+            load = line_load(line, folder)
+            try:
+                honesty = check_line(line, load)
+            finally:
+                load.stop()
+            print(honesty.line())
+            if honesty.faults:
+                return 1
+        met = measure(line, folder, arguments, result)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(result, indent=2) + "\n")
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except PairError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        sys.exit(1)
