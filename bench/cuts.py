@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Optional
 
-from wan_peers import BIN, GATEWAY_PORT, Agent, Gateway, PairError, Sampler, wait_until
-from honesty import BUFFERS, check_line, line_load
+from wan_peers import BIN, GATEWAY_PORT, Agent, Gateway, PairError, Sampler, prove_line, wait_until
+from honesty import BUFFERS
 from local import machine, memory_kib, say
 from wan_line import FAR, LineShape, WanLine
 
@@ -203,9 +203,10 @@ class Cutter:
         threads = [threading.Thread(target=self.cut_agent, args=(agent, each)) for agent in agents]
         for thread in threads:
             thread.start()
-        while any(thread.is_alive() for thread in threads):
-            threads[0].join(20) if threads[0].is_alive() else time.sleep(0.5)
-            say(f"{len(self.cuts)} of {self.arguments.cuts} cuts")
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(20)
+                say(f"{len(self.cuts)} of {self.arguments.cuts} cuts")
         chance = random.Random(self.arguments.seed)
         for number in range(outages):
             self.outage(kinds[number % len(kinds)], chance)
@@ -216,15 +217,20 @@ class Cutter:
 def stalls_ms(cut: Cut, late: list[tuple], streams: Streams, arguments: argparse.Namespace, seen: set) -> list[float]:
     """How long each direction of each stream of that agent stood still for this cut; 0 where nothing was late."""
     worst: dict[tuple, float] = {}
-    # A cut makes late what is due when it comes, or was on its way. What was due well after it is somebody else's fault.
+    # A cut makes late what is due when it comes, or was on its way, and what is due while those are late. What becomes
+    # late after that is somebody else's fault.
     around_us = 2000 * arguments.rtt + 1000 * streams.tick_ms
-    first, last = cut.at_us - around_us, min(cut.free_us + around_us, cut.end_us)
-    for chunk in late[bisect.bisect_left(late, (first,)):bisect.bisect_right(late, (last,))]:
+    first, last = cut.at_us - around_us, cut.free_us + around_us
+    for chunk in late[bisect.bisect_left(late, (first,)):bisect.bisect_right(late, (cut.end_us,))]:
         due, arrived, stream = chunk
-        if arrived >= cut.at_us:
-            seen.add((cut.agent, chunk))
-            ms = (arrived - cut.free_us) / 1e3 if KINDS[cut.kind].from_end else (arrived - due) / 1e3 - streams.base_ms
-            worst[stream] = max(worst.get(stream, 0.0), ms)
+        if due > last:
+            break
+        if arrived < cut.at_us:
+            continue
+        last = max(last, arrived)
+        seen.add((cut.agent, chunk))
+        ms = (arrived - cut.free_us) / 1e3 if KINDS[cut.kind].from_end else (arrived - due) / 1e3 - streams.base_ms
+        worst[stream] = max(worst.get(stream, 0.0), ms)
     return [*worst.values()] + [0.0] * (2 * arguments.streams - len(worst))
 
 
@@ -249,14 +255,15 @@ def judge(result: dict, cutter: Cutter, streams: Streams, arguments: argparse.Na
                                  "worst_ms": max(values), "bar_ms": bar, "met": is_met}
         print(f"{kind.what:<40}{len(cuts):>6}{lanes if lanes else '-':>7.3}{quantile(values, 0.5):>9.0f}{p99:>9.0f}"
               f"{max(values):>9.0f}{'-' if bar is None else f'{bar:.0f}':>9}  {'' if is_met else 'MISSED'}")
-    others = [(chunk[1] - chunk[0]) / 1e3 for agent, chunks in late.items() for chunk in chunks if (agent, chunk) not in seen]
+    others = [(chunk[1] - chunk[0]) / 1e3 for agent, chunks in late.items() for chunk in chunks
+              if (agent, chunk) not in seen]
     print(f"late without a cut (a busy machine, or lanes that come and go): {len(others)} times, worst "
           f"{max(others, default=0):.0f} ms")
     counts = result["streams"]
     failures = {"bytes lost": counts["lost_bytes"], "bytes wrong": counts["wrong_bytes"],
                 "streams reset": counts["resets"] + counts["reset_at_sink"], "ended early": counts["early_ends"],
                 "never ended": counts["unfinished"]}
-    print(f"{len(cutter.cuts)} cuts, {counts['streams']} streams, {counts['received_bytes'] / 1e6:.0f} MB back and as much there; "
+    print(f"{len(cutter.cuts)} cuts, {counts['streams']} streams, {counts['received_bytes'] / 1e6:.0f} MB each way; "
           + ", ".join(f"{what} {count}" for what, count in failures.items())
           + f"; replay memory at most {result['most_backlog_bytes'] / 1e6:.1f} MB a session, agents at most "
           f"{result['agent_peak_mib']:.0f} MiB")
@@ -308,15 +315,12 @@ def measure(line: WanLine, folder: Path, arguments: argparse.Namespace, result: 
 def main() -> int:
     arguments = parse_arguments()
     result = {"machine": machine(), "arguments": {k: str(v) for k, v in vars(arguments).items()}, "kinds": {}}
-    with WanLine(arguments.seed) as line, tempfile.TemporaryDirectory(prefix="culvert-bench-", ignore_cleanup_errors=True) as name:
+    with WanLine(arguments.seed) as line, tempfile.TemporaryDirectory(prefix="culvert-bench-",
+                                                                      ignore_cleanup_errors=True) as name:
         folder = Path(name)
         if not arguments.quick:
-            load = line_load(line, folder)
-            try:
-                honesty = check_line(line, load)
-            finally:
-                load.stop()
-            print(honesty.line())
+            honesty = prove_line(line, folder)
+            result["honesty"] = honesty.findings
             if honesty.faults:
                 return 1
         met = measure(line, folder, arguments, result)

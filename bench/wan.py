@@ -13,8 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from wan_peers import PEERS, Culvert, PairError, Plain, Sampler
-from honesty import BUFFERS, check_line, line_load
+from wan_peers import PEERS, Culvert, PairError, Plain, Sampler, prove_line
+from honesty import BUFFERS, line_load
 from local import machine, say
 from wan_line import FAR, LineShape, WanLine
 
@@ -27,8 +27,9 @@ BARS = {"of_link": 0.9, "of_plain_times_lanes": 0.9, "never_below_plain": 0.97, 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0],
                                      epilog="example: ./dev bench wan --rtt 80 --loss 0.1 --rate 400 --congestion cubic --runs 5")
-    parser.add_argument("--full", action="store_true", help=f"all 36 cells, those with loss {BARS['runs']} times {BARS['seconds']} s: "
-                        "what the bars want; about 13 hours")
+    parser.add_argument("--full", action="store_true",
+                        help=f"all 36 cells, those with loss {BARS['runs']} times {BARS['seconds']} s: what the bars want; "
+                        "about 13 hours")
     parser.add_argument("--rtt", type=float, nargs="+", help="ms; any of the four chooses all cells that fit (default: a few)")
     parser.add_argument("--loss", type=float, nargs="+", help="per cent of the packets, each way")
     parser.add_argument("--rate", type=float, nargs="+", help="Mbit/s")
@@ -141,14 +142,8 @@ def main() -> int:
     arguments = parse_arguments()
     result = {"machine": machine(), "kernel": BUFFERS, "seed": arguments.seed, "cells": [], "bars": []}
     with WanLine(arguments.seed) as line, tempfile.TemporaryDirectory(prefix="culvert-bench-") as folder:
-        say("checking the line against theory")
-        load = line_load(line, Path(folder))
-        try:
-            honesty = check_line(line, load)
-        finally:
-            load.stop()
+        honesty = prove_line(line, Path(folder))
         result["honesty"] = honesty.findings
-        print(honesty.line())
         print(f"far end {FAR}; seed {arguments.seed}; queue 1 BDP; " + "; ".join(f"{k} = {v}" for k, v in line.kernel.items()))
         if honesty.faults:
             return 1

@@ -16,12 +16,24 @@ from typing import Callable, Optional
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / folder) for folder in ("scripts", "tests/support", "tests/support/wan")]
+from honesty import Honesty, check_line, line_load  # noqa: E402
 from load import Load  # noqa: E402
 from local_pair import BIN, LocalPair, PairError, Process, wait_until  # noqa: E402
 from wan_line import FAR, NO_BBR, WanLine  # noqa: E402
 
 GATEWAY_PORT, SSH_PORT, STUNNEL_PORT, HAPROXY_PORT = 443, 2222, 7441, 7442  # Of the far end, which has no other services.
 NEAR_PORT = 6000  # The near end's, in its own namespace as well.
+
+
+def prove_line(line: WanLine, folder: Path) -> Honesty:
+    """Plain TCP against theory; what it finds stands above every table."""
+    load = line_load(line, folder)
+    try:
+        honesty = check_line(line, load)
+    finally:
+        load.stop()
+    print(honesty.line(), flush=True)
+    return honesty
 
 
 class Plain:
