@@ -11,6 +11,7 @@ constexpr Duration kLeastWindow = 500ms;
 constexpr Duration kMostWindow = 5s;
 constexpr Duration kLeastSettling = 200ms;
 constexpr Duration kDialTime = 15s;  ///< For all lanes of a step to come up.
+constexpr int kWindowsJudged = 2;
 constexpr Duration kFirstRetry = 2s;
 constexpr Duration kLongestRetry = 5min;
 constexpr Duration kIdleAfter = 30s;
@@ -43,7 +44,7 @@ std::size_t LanePlan::wanted(const LineLoad& load, Instant now) {
       if (load.lanes >= count_ + step_) {
         enter(Phase::Settling, load, now);
       } else if (now - phase_since_ > kDialTime) {
-        judge(load, now);
+        give_up_step(load, now);
       }
       break;
     case Phase::Settling:
@@ -104,28 +105,38 @@ void LanePlan::consider_step(const LineLoad& load, Instant now) {
   if (base_rate_ > 0 && *rate < base_rate_ / 2) next_try_ = now;
   base_rate_ = *rate;
   if (*rate < kBusyRate && !load.data_waits) return;
-  if (now < next_try_ || count_ >= most_) return;
+  if (now >= next_try_) take_step(load, now);
+}
+
+void LanePlan::take_step(const LineLoad& load, Instant now) {
+  if (count_ >= most_) return enter(Phase::Base, load, now);
   const std::size_t proven = remembered_ > count_ ? remembered_ - count_ : 0;
   step_ = std::min(std::max({std::size_t{1}, count_ / 2, proven}), most_ - count_);
   remembered_ = 1;
+  windows_judged_ = 0;
   enter(Phase::Growing, load, now);
 }
 
-/// A step of k on N lanes stays when the sum rose by k/2N.
+/// A step of k on N lanes stays when the sum rose by k/2N in one of two windows: a loss at the wrong moment
+/// hides what a lane brings, chance does not make a clean line half as fast again.
 void LanePlan::judge(const LineLoad& load, Instant now) {
-  if (phase_ == Phase::Judging && busy_) {
-    const auto rate = steady_rate(load, now);
-    const bool patient = now - phase_since_ < 4 * kMostWindow;
-    if (!rate && patient) return;
-    const double share = static_cast<double>(step_) / (2.0 * static_cast<double>(count_));
-    if (rate && *rate >= base_rate_ * (1 + share)) {
-      count_ += std::exchange(step_, 0);
-      base_rate_ = *rate;
-      retry_after_ = {};
-      next_try_ = now;
-      return enter(Phase::Base, load, now);
-    }
+  if (!busy_) return give_up_step(load, now);
+  const auto rate = steady_rate(load, now);
+  if (!rate) {
+    if (now - phase_since_ > 4 * kMostWindow) give_up_step(load, now);
+    return;
   }
+  const double share = static_cast<double>(step_) / (2.0 * static_cast<double>(count_));
+  if (*rate >= base_rate_ * (1 + share)) {
+    count_ += std::exchange(step_, 0);
+    base_rate_ = *rate;
+    retry_after_ = {};
+    return take_step(load, now);
+  }
+  if (++windows_judged_ == kWindowsJudged) give_up_step(load, now);
+}
+
+void LanePlan::give_up_step(const LineLoad& load, Instant now) {
   step_ = 0;
   retry_after_ = std::clamp(retry_after_ * 2, kFirstRetry, kLongestRetry);
   next_try_ = now + retry_after_;

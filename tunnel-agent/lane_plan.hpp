@@ -41,7 +41,9 @@ class LanePlan {
   void begin_window(const LineLoad& load, Instant now);
   std::optional<double> steady_rate(const LineLoad& load, Instant now);
   void consider_step(const LineLoad& load, Instant now);
+  void take_step(const LineLoad& load, Instant now);
   void judge(const LineLoad& load, Instant now);
+  void give_up_step(const LineLoad& load, Instant now);
   void note_busy(const LineLoad& load, Instant now);
   void enter(Phase phase, const LineLoad& load, Instant now);
 
@@ -53,7 +55,8 @@ class LanePlan {
   std::size_t count_ = 1;       ///< Lanes that have proved their worth.
   std::size_t step_ = 0;        ///< On trial beside them.
   std::size_t remembered_ = 1;  ///< Worth it before the line fell idle.
-  double base_rate_ = 0;        ///< Of count_ lanes, bytes a second.
+  int windows_judged_ = 0;
+  double base_rate_ = 0;  ///< Of count_ lanes, bytes a second.
   Duration retry_after_{};
   Instant next_try_{};
   bool busy_ = false;

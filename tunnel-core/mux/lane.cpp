@@ -57,10 +57,15 @@ void Lane::measure(Instant sent_at, Instant now) {
   }
   least_[0] = std::min(least_[0], sample);
   const Duration passed = now - rate_since_;
-  if (passed < std::max(kRateWindow, round_trip_ / 2)) return;
+  if (passed < std::max(kRateWindow, round_trip_)) return;
   const double sampled = static_cast<double>(rate_bytes_) / std::chrono::duration<double>(passed).count();
-  // Rising at once and falling slowly: an idle pause is not a slow line.
-  rate_ = std::max(sampled, rate_ * 0.9);
+  // What a lane delivered while it could have taken more says only that it is not slower than that.
+  if (!was_hungry_) {
+    rate_ = std::max(sampled, rate_ * 0.8);
+  } else if (rate_ > 0) {
+    rate_ = std::max(sampled, rate_);
+  }
+  was_hungry_ = false;
   rate_bytes_ = 0;
   rate_since_ = now;
 }

@@ -83,6 +83,8 @@ class Lane {
   Duration least_round_trip() const;
   /// From now to the receipt of `more` further bytes. @param unknown  round trip while none was measured.
   Duration expected_delivery(std::size_t more, Duration unknown) const;
+  /// It could have taken more than there was: what it delivers meanwhile is no measure of what it could.
+  void note_hungry() { was_hungry_ = true; }
   /// When the lane is to be suspected unless a receipt comes; none while nothing is in flight.
   std::optional<Instant> stall_deadline() const;
   /// LANE_CLOSE may go out: all that was sent is receipted, or went to other lanes.
@@ -128,7 +130,8 @@ class Lane {
   std::uint64_t in_flight_bytes_ = 0;
   std::uint64_t rate_bytes_ = 0;  ///< Receipted since rate_since_.
   Instant rate_since_;
-  double rate_ = 0;  ///< Bytes a second, smoothed; 0 while unknown.
+  double rate_ = 0;         ///< Bytes a second when there is enough to send, smoothed; 0 while unknown.
+  bool was_hungry_ = true;  ///< At some time since rate_since_.
 };
 
 }  // namespace culvert

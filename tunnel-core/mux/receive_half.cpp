@@ -38,6 +38,8 @@ Result<void> ReceiveHalf::handle_data(std::uint64_t offset, ByteSpan bytes, bool
   if (bytes.empty() || discard_) return {};
   auto inserted = buffer_.insert(offset, bytes, slab, cost(outstanding()));
   if (!inserted) return inserted;
+  const bool used_up = highest_ + window_ / 8 >= granted_ - returned_;
+  if (used_up && buffer_.gaps() > 0 && !has_readable()) held_up_ = true;
   if (buffer_.gaps() > outstanding() / kPackBelow + 64) {
     return Error{Errc::TooManyGaps, std::to_string(buffer_.gaps()) + " gaps wait to be filled"};
   }
@@ -56,22 +58,34 @@ Result<void> ReceiveHalf::handle_return(std::uint64_t returned) {
   return {};
 }
 
+/// The window doubles when half of it is accepted within two round trips, or when the sender has used it up
+/// while all that was waited for were bytes on a slower lane: then its loop is longer than a round trip. A
+/// slow local socket earns no larger window.
+void ReceiveHalf::tune_window(Instant now, Duration round_trip) {
+  const std::uint64_t accepted = buffer_.accepted();
+  if (window_ < kInitialWindow) {
+    window_ = kInitialWindow;
+    tune_since_ = now;
+    return;
+  }
+  const bool quick = now - tune_since_ <= std::max<Duration>(2 * round_trip, 10ms);
+  const bool half = accepted - tune_from_ >= window_ / 2;
+  if (quick && !half) return;
+  // Enough for a loop of eight round trips; what is still short then is not for want of a window.
+  const auto loops = (now - tune_since_) / std::max<Duration>(round_trip, 1ms) + 1;
+  const bool worth_more =
+      held_up_ && window_ / 8 < (accepted - tune_from_) / static_cast<std::uint64_t>(loops);
+  if (quick || worth_more) window_ = std::min(window_ * 2, kMaxOffset / 4);
+  tune_from_ = accepted;
+  tune_since_ = now;
+  held_up_ = false;
+}
+
 void ReceiveHalf::update_credit(Instant now, Duration round_trip) {
   if (final_ || discard_) return;
   const std::uint64_t accepted = buffer_.accepted();
   credit_at_ = accepted;
-  if (window_ < kInitialWindow) {
-    window_ = kInitialWindow;
-    tune_since_ = now;
-  } else if (accepted - tune_from_ >= window_ / 2) {
-    const Duration quick = std::max<Duration>(2 * round_trip, 10ms);
-    if (now - tune_since_ <= quick) window_ = std::min(window_ * 2, kMaxOffset / 4);
-    tune_from_ = accepted;
-    tune_since_ = now;
-  } else if (now - tune_since_ > std::max<Duration>(2 * round_trip, 10ms)) {
-    tune_from_ = accepted;
-    tune_since_ = now;
-  }
+  tune_window(now, round_trip);
 
   const std::uint64_t had = reserved_;
   const std::uint64_t wanted = window_ - kMinimumWindow;

@@ -63,6 +63,7 @@ class ReceiveHalf {
 
  private:
   std::uint64_t outstanding() const { return granted_ - returned_ - buffer_.accepted(); }
+  void tune_window(Instant now, Duration round_trip);
   bool raise_granted(std::uint64_t to);
   bool reserve(std::uint64_t extra);
 
@@ -78,6 +79,8 @@ class ReceiveHalf {
   std::uint64_t credit_at_ = 0;  ///< accepted() at the latest update_credit().
   std::uint64_t tune_from_ = 0;  ///< accepted() when the present measurement of the window began.
   Instant tune_since_{};
+  bool held_up_ =
+      false;  ///< Since then: the sender used up its credit while only missing bytes were waited for.
   std::optional<std::uint64_t> final_;
   bool fin_delivered_ = false;
   bool discard_ = false;

@@ -124,7 +124,9 @@ SendPiece SendHalf::next_frame(std::size_t most) {
   }
   TUNNEL_ASSERT(sent_ < read_ && sent_ < limit());
   Segment& segment = segments_[unsent_];
-  const std::uint64_t end = std::min({segment.end(), limit(), sent_ + most});
+  std::uint64_t end = std::min(segment.end(), limit());
+  // No small rest: small payloads keep to one lane.
+  if (end - sent_ >= most + kPackBelow) end = sent_ + most;
   std::byte* const data = segment.data + (sent_ - segment.offset);
   SendPiece piece{sent_, {data, static_cast<std::size_t>(end - sent_)}, false, nullptr};
   // Before any other byte of the segment lie bytes that may have to be sent again.

@@ -139,6 +139,8 @@ class Session {
   void handle_lane_lost(LaneId lane, Instant now);
   /// Gives a lane back: it takes no new frames, and is closed in order when all it carries is receipted.
   void retire_lane(LaneId lane);
+  /// Both ends have said LANE_CLOSE; the event is on its way.
+  bool is_closed(LaneId lane) const;
   /// What the reply that opened the session says; before that the configuration holds.
   void adopt(Duration resume_deadline, std::size_t streams);
   std::uint32_t epoch() const { return epoch_; }

@@ -103,8 +103,13 @@ void Session::retire_lane(LaneId id) {
   if (Lane* const lane = find_lane(id)) lane->retiring = true;
 }
 
+bool Session::is_closed(LaneId id) const {
+  const Lane* const lane = find_lane(id);
+  return lane != nullptr && lane->close_sent && lane->close_received;
+}
+
 void Session::note_closed(const Lane& lane) {
-  if (!lane.close_sent || !lane.close_received) return;
+  if (!is_closed(lane.id)) return;
   session_events_.push_back({SessionEvent::Kind::LaneClosed, lane.id, Errc::SessionClosed, "given back"});
 }
 

@@ -9,7 +9,8 @@ namespace culvert {
 namespace {
 
 constexpr std::int64_t kQuantum = kMaxFrameSize;  ///< Per unit of weight.
-constexpr std::size_t kLeastPayload = 1024;       ///< On a slow line with one lane.
+constexpr std::size_t kFewFrames = 4 * kMaxPayload;
+constexpr std::size_t kLeastPayload = 1024;  ///< On a slow line with one lane.
 
 }  // namespace
 
@@ -24,7 +25,9 @@ std::optional<Transmit> Session::poll_transmit(LaneId id, Instant now) {
     return encode(*lane, {FrameType::Drain, 0, 0, {}, drain_ms_}, {}, now);
   }
   if (auto frame = transmit_control(*lane, now)) return frame;
-  return transmit_data(*lane, now);
+  auto frame = transmit_data(*lane, now);
+  if (!frame) lane->note_hungry();
+  return frame;
 }
 
 std::size_t Session::seal_budget(LaneId id) const {
@@ -146,10 +149,10 @@ bool Session::may_carry(const Lane& lane) const {
 }
 
 /// A better lane, full at present, would deliver all that the only busy stream has before this lane delivers
-/// one frame. A stream with much unsent is bulk: it gains from every lane.
+/// one frame. A stream with more than a few frames is bulk: it gains from every lane.
 bool Session::should_wait_for_better(const Stream& stream, const Lane& lane) const {
   const std::uint64_t waiting = stream.send.unsent();
-  if (lanes_.size() == 1 || waiting * 2 > config_.read_ahead) return false;
+  if (lanes_.size() == 1 || waiting > kFewFrames) return false;
   if (bulk_list_.front() != nullptr && bulk_list_.next(*bulk_list_.front()) != nullptr) return false;
   const Duration unknown = least_round_trip();
   const Duration here = lane.expected_delivery(stream.send.next_size(), unknown);

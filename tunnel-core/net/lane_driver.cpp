@@ -52,6 +52,7 @@ void LaneDriver::read() {
       if (!slab_.unique()) slab_ = {};
       continue;
     }
+    if (outcome.kind == ReadOutcome::Kind::Closed && driver_->session().is_closed(id_)) break;
     if (outcome.kind == ReadOutcome::Kind::Closed)
       return lost({Errc::SessionClosed, "the peer closed the lane"});
     if (outcome.kind == ReadOutcome::Kind::Failed) return lost(stream_->last_error());
