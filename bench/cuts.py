@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import bisect
+import itertools
 import json
+import os
 import random
 import subprocess
 import sys
@@ -19,13 +21,16 @@ from pathlib import Path
 from typing import Callable, Optional
 
 from wan_peers import BIN, GATEWAY_PORT, Agent, Gateway, PairError, Sampler, prove_line, wait_until
-from honesty import BUFFERS
+from honesty import BUFFERS, line_load
+from load import Load
 from local import machine, memory_kib, say
 from wan_line import FAR, LineShape, WanLine
 
 CHUNK = 512
 CHUNKS_PER_SECOND = 8_000  # Of all streams: more, and the verifying itself takes the machine.
-FORWARD_PORT = 6500
+FORWARD_PORT, BULK_PORT = 6500, 6600
+ESTABLISHED = "01"  # In /proc/PID/net/tcp.
+BULK_SECONDS = 10
 BESIDE_MS = 50  # Later than this without a cut is told below the table.
 
 
@@ -121,10 +126,29 @@ class Streams:
             chunks.sort()
         return found
 
+    def add_bulk(self, load: Load, gateway: Gateway) -> None:
+        """One stream of each agent that never stops: with loss on CUBIC, several lanes pay."""
+        gateway.admin("target", "add", "bench", "bulk", f"127.0.0.1:{load.port}")
+        for agent in gateway.agents:
+            agent.forward("bulk", BULK_PORT + agent.number)
+            self._open.append(subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *load.command(
+                "steady", [BULK_PORT + agent.number], seconds=1_000_000)], stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True))
+
     def stop(self) -> None:
         for process in self._open:
             process.kill()
             process.wait()
+
+
+def sockets_of(process: Path) -> set[str]:
+    found = set()
+    for fd in (process / "fd").iterdir():
+        try:
+            found.add(os.readlink(fd))
+        except FileNotFoundError:
+            pass  # Closed since it was listed.
+    return found
 
 
 class Cutter:
@@ -137,10 +161,13 @@ class Cutter:
 
     def flows_of(self, agent: Agent) -> list[int]:
         """Numbers of the agent's lanes on the line. Ports of the near end tell whose they are."""
-        told = subprocess.run([*self.line.near, "ss", "-tnpH", "state", "established", "dst", f"{FAR}:{GATEWAY_PORT}"],
-                              capture_output=True, text=True, check=True).stdout
-        mark = f"pid={agent.process.process.pid},"
-        ports = {int(text.split()[2].rsplit(":", 1)[1]) for text in told.splitlines() if mark in text}
+        process = Path(f"/proc/{agent.process.process.pid}")
+        own = sockets_of(process)
+        ports = set()
+        for text in (process / "net/tcp").read_text().splitlines()[1:]:
+            fields = text.split()  # Local and remote address as HEX:PORT, state, …, inode.
+            if fields[2].endswith(f":{GATEWAY_PORT:04X}") and fields[3] == ESTABLISHED and f"socket:[{fields[9]}]" in own:
+                ports.add(int(fields[1].split(":")[1], 16))
         return [flow["flow"] for flow in self.line.flows(GATEWAY_PORT) if flow["near_port"] in ports]
 
     def settled(self, agent: Agent) -> None:
@@ -284,6 +311,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--congestion", choices=("cubic", "bbr"), default="cubic")
     parser.add_argument("--kinds", choices=list(KINDS), nargs="+", default=list(KINDS))
     parser.add_argument("--seed", type=int, default=1, help="of contents, losses and times (default 1)")
+    parser.add_argument("--bulk", action="store_true", help="one stream of bulk beside them in each agent: with --loss 0.1 its "
+                        "lanes become several, and delays those of a full line")
     parser.add_argument("--quick", action="store_true", help="do not check the line against theory first")
     parser.add_argument("--json", type=Path, help="write all figures there")
     return parser.parse_args()
@@ -293,14 +322,19 @@ def measure(line: WanLine, folder: Path, arguments: argparse.Namespace, result: 
     line.set_kernel(BUFFERS)
     line.shape(LineShape(arguments.rtt, arguments.rate, arguments.loss / 100, arguments.congestion))
     gateway = Gateway(line, folder, bbr=arguments.congestion == "bbr", agents=arguments.agents)
-    streams = None
+    streams = load = None
     try:
         streams = Streams(line, gateway, folder, arguments)
+        if arguments.bulk:
+            load = line_load(line, folder)
+            streams.add_bulk(load, gateway)
+            time.sleep(BULK_SECONDS)  # How long it takes to try a few lanes.
         print(f"{arguments.agents} agents of {arguments.streams} streams both ways, {CHUNK} bytes every {streams.tick_ms:g} ms; "
               f"RTT {arguments.rtt:g} ms, {arguments.rate:g} Mbit/s, loss {arguments.loss:g} %, {arguments.congestion}; "
               f"seed {arguments.seed}", flush=True)
         cutter = Cutter(line, gateway, arguments)
-        with Sampler(lambda: max(agent.status()["backlog_bytes"] for agent in gateway.agents)) as backlog:
+        turns = itertools.cycle(gateway.agents)
+        with Sampler(lambda: next(turns).status()["backlog_bytes"]) as backlog:
             cutter.run()
         result["streams"] = streams.finish()
         result["most_backlog_bytes"] = backlog.most()
@@ -310,6 +344,8 @@ def measure(line: WanLine, folder: Path, arguments: argparse.Namespace, result: 
     finally:
         if streams is not None:
             streams.stop()
+        if load is not None:
+            load.stop()
         gateway.stop()
 
 
