@@ -11,8 +11,9 @@ constexpr Duration kLeastWindow = 500ms;
 constexpr Duration kMostWindow = 5s;
 constexpr Duration kLeastSettling = 200ms;
 constexpr Duration kDialTime = 15s;  ///< For all lanes of a step to come up.
-constexpr int kWindowsJudged = 2;
-constexpr Duration kFirstRetry = 2s;
+constexpr int kWindowsJudged = 3;
+constexpr std::size_t kBaseWindows = 5;
+constexpr Duration kFirstRetry = 1s;
 constexpr Duration kLongestRetry = 5min;
 constexpr Duration kIdleAfter = 30s;
 constexpr Duration kBusyInterval = 50ms;
@@ -34,6 +35,7 @@ std::size_t LanePlan::wanted(const LineLoad& load, Instant now) {
   if (now - last_busy_ > kIdleAfter && phase_ == Phase::Base && count_ > 1) {
     remembered_ = count_;
     count_ = 1;
+    base_rates_.clear();
     next_try_ = now;
   }
   switch (phase_) {
@@ -102,10 +104,22 @@ void LanePlan::consider_step(const LineLoad& load, Instant now) {
   const auto rate = steady_rate(load, now);
   if (!rate) return;
   // A line that has changed is worth a new try at once.
-  if (base_rate_ > 0 && *rate < base_rate_ / 2) next_try_ = now;
-  base_rate_ = *rate;
+  if (base_rate_ > 0 && *rate < base_rate_ / 2) {
+    base_rates_.clear();
+    next_try_ = now;
+  }
+  note_base(*rate);
   if (*rate < kBusyRate && !load.data_waits) return;
   if (now >= next_try_) take_step(load, now);
+}
+
+/// The median of the latest windows: one lucky window would make every step look worthless.
+void LanePlan::note_base(double rate) {
+  base_rates_.push_back(rate);
+  if (base_rates_.size() > kBaseWindows) base_rates_.erase(base_rates_.begin());
+  std::vector<double> sorted = base_rates_;
+  std::ranges::nth_element(sorted, sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2));
+  base_rate_ = sorted[sorted.size() / 2];
 }
 
 void LanePlan::take_step(const LineLoad& load, Instant now) {
@@ -117,7 +131,7 @@ void LanePlan::take_step(const LineLoad& load, Instant now) {
   enter(Phase::Growing, load, now);
 }
 
-/// A step of k on N lanes stays when the sum rose by k/2N in one of two windows: a loss at the wrong moment
+/// A step of k on N lanes stays when the sum rose by k/2N in one of three windows: a loss at the wrong moment
 /// hides what a lane brings, chance does not make a clean line half as fast again.
 void LanePlan::judge(const LineLoad& load, Instant now) {
   if (!busy_) return give_up_step(load, now);
@@ -128,8 +142,10 @@ void LanePlan::judge(const LineLoad& load, Instant now) {
   }
   const double share = static_cast<double>(step_) / (2.0 * static_cast<double>(count_));
   if (*rate >= base_rate_ * (1 + share)) {
+    // A lucky window counts for no more than the share: the next step is measured against this.
+    base_rate_ = std::min(*rate, base_rate_ * (1 + 2 * share));
+    base_rates_ = {base_rate_};
     count_ += std::exchange(step_, 0);
-    base_rate_ = *rate;
     retry_after_ = {};
     return take_step(load, now);
   }

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "tunnel-core/base/time.hpp"
 #include "tunnel-core/mux/session.hpp"
@@ -41,6 +42,7 @@ class LanePlan {
   void begin_window(const LineLoad& load, Instant now);
   std::optional<double> steady_rate(const LineLoad& load, Instant now);
   void consider_step(const LineLoad& load, Instant now);
+  void note_base(double rate);
   void take_step(const LineLoad& load, Instant now);
   void judge(const LineLoad& load, Instant now);
   void give_up_step(const LineLoad& load, Instant now);
@@ -56,7 +58,8 @@ class LanePlan {
   std::size_t step_ = 0;        ///< On trial beside them.
   std::size_t remembered_ = 1;  ///< Worth it before the line fell idle.
   int windows_judged_ = 0;
-  double base_rate_ = 0;  ///< Of count_ lanes, bytes a second.
+  std::vector<double> base_rates_;  ///< Of the latest windows with count_ lanes, bytes a second.
+  double base_rate_ = 0;  ///< Their median.
   Duration retry_after_{};
   Instant next_try_{};
   bool busy_ = false;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <functional>
+#include <random>
 
 namespace culvert {
 namespace {
@@ -45,7 +46,47 @@ double lossy(std::size_t lanes) {
   return 1.1e6 * static_cast<double>(lanes);
 }
 
+/// What congestion control makes of random loss: each lane's rate is halved now and then and climbs again.
+struct Sawtooth {
+  explicit Sawtooth(unsigned seed) : random(seed) {}
+  double operator()(std::size_t lanes) {
+    height.resize(lanes, 0.75);
+    double sum = 0;
+    for (double& lane : height) {
+      if (std::uniform_real_distribution{}(random) < 0.02) lane *= 0.7;  // Each 50 ms: a loss each 2.5 s.
+      lane = std::min(lane + 0.006, 1.5);
+      sum += lane;
+    }
+    return 1.4e6 * sum;
+  }
+  std::minstd_rand random;
+  std::vector<double> height;
+};
+
 }  // namespace
+
+TEST_CASE("LanePlan: chance on a lossy line does not hide what lanes bring", "[agent]") {
+  std::size_t lanes = 0;
+  for (unsigned seed = 1; seed <= 20; ++seed) {
+    Line line{Sawtooth{seed}};
+    line.run(60s);
+    INFO("seed " << seed);
+    CHECK(line.wanted >= 12);
+    lanes += line.wanted;
+  }
+  CHECK(lanes / 20 >= 26);
+}
+
+TEST_CASE("LanePlan: chance on a clean line adds few lanes, and not for long", "[agent]") {
+  std::minstd_rand random{1};
+  Line line{[&](std::size_t) { return 50e6 * std::uniform_real_distribution{0.9, 1.1}(random); }};
+  std::size_t sum = 0;
+  for (int second = 0; second < 300; ++second) {
+    line.run(1s);
+    sum += line.wanted;
+  }
+  CHECK(sum / 300 <= 2);
+}
 
 TEST_CASE("LanePlan: a lossy line, on which each lane brings its share, gets all lanes within 20 s",
           "[agent]") {
