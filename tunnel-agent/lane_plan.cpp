@@ -110,7 +110,7 @@ void LanePlan::consider_step(const LineLoad& load, Instant now) {
   }
   note_base(*rate);
   if (*rate < kBusyRate && !load.data_waits) return;
-  if (now >= next_try_) take_step(load, now);
+  if (now >= next_try_ && !load.queue_stands) take_step(load, now);
 }
 
 /// The median of the latest windows: one lucky window would make every step look worthless.

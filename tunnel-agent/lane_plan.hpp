@@ -59,7 +59,7 @@ class LanePlan {
   std::size_t remembered_ = 1;  ///< Worth it before the line fell idle.
   int windows_judged_ = 0;
   std::vector<double> base_rates_;  ///< Of the latest windows with count_ lanes, bytes a second.
-  double base_rate_ = 0;  ///< Their median.
+  double base_rate_ = 0;            ///< Their median.
   Duration retry_after_{};
   Instant next_try_{};
   bool busy_ = false;

@@ -9,11 +9,13 @@ constexpr std::size_t kLeastSealed = 16 * 1024;
 constexpr std::size_t kMostSealed = 256 * 1024;
 constexpr std::size_t kMostInKernel = 4 * 1024 * 1024;
 constexpr Duration kRateWindow = 10ms;
-constexpr Duration kLeastPeriod = 5s;
+constexpr Duration kLeastPeriod = 1s;
 constexpr Duration kMostReceiptDelay = 25ms;
 constexpr Duration kStallUnknown = 500ms;  ///< While the round trip is unknown.
 constexpr Duration kStallSlack = 50ms;
 constexpr Duration kStallAtMost = 2s;  ///< Before the lane is declared dead.
+constexpr Duration kKernelTime = 2ms;
+constexpr Duration kMostKernelTime = 10ms;
 constexpr Duration kFrameTime = 10ms;
 
 }  // namespace
@@ -56,6 +58,7 @@ void Lane::measure(Instant sent_at, Instant now) {
     least_since_ = now;
   }
   least_[0] = std::min(least_[0], sample);
+  least_ever_ = least_ever_ == Duration{} ? sample : std::min(least_ever_, sample);
   const Duration passed = now - rate_since_;
   if (passed < std::max(kRateWindow, round_trip_)) return;
   const double sampled = static_cast<double>(rate_bytes_) / std::chrono::duration<double>(passed).count();
@@ -77,7 +80,11 @@ std::size_t Lane::seal_budget() const {
 
 std::size_t Lane::kernel_budget() const {
   if (rate_ == 0) return kMostSealed;
-  return std::clamp(std::bit_ceil(static_cast<std::size_t>(rate_ * 0.002)), kLeastSealed, kMostInKernel);
+  // On a far line an eighth of the round trip delays nobody much, and bridges a thread that is scheduled
+  // late.
+  const Duration time = std::clamp(least_round_trip() / 8, kKernelTime, kMostKernelTime);
+  const double bytes = rate_ * std::chrono::duration<double>(time).count();
+  return std::clamp(std::bit_ceil(static_cast<std::size_t>(bytes)), kLeastSealed, kMostInKernel);
 }
 
 std::size_t Lane::payload_limit(std::size_t least) const {
@@ -88,6 +95,10 @@ std::size_t Lane::payload_limit(std::size_t least) const {
 
 Duration Lane::least_round_trip() const {
   return least_[1] > Duration{} ? std::min(least_[0], least_[1]) : least_[0];
+}
+
+bool Lane::queue_stands() const {
+  return least_ever_ > Duration{} && least_round_trip() > least_ever_ + least_ever_ / 5 + 2ms;
 }
 
 Duration Lane::expected_delivery(std::size_t more, Duration unknown) const {

@@ -79,8 +79,11 @@ class Lane {
   std::size_t payload_limit(std::size_t least) const;
   /// Smoothed, with what queues on the way; 0 while unknown.
   Duration round_trip() const { return round_trip_; }
-  /// Of the last 5 to 10 s; 0 while unknown.
+  /// Of the last 1 to 2 s; 0 while unknown.
   Duration least_round_trip() const;
+  /// Even the shortest round trips are longer than the line itself: what is sent waits in a full line's
+  /// queue.
+  bool queue_stands() const;
   /// From now to the receipt of `more` further bytes. @param unknown  round trip while none was measured.
   Duration expected_delivery(std::size_t more, Duration unknown) const;
   /// It could have taken more than there was: what it delivers meanwhile is no measure of what it could.
@@ -125,6 +128,7 @@ class Lane {
   Duration round_trip_ = 0ms;   ///< Smoothed, 0 while unknown.
   Duration variation_ = 0ms;    ///< Smoothed distance of samples from it (RFC 6298 §2).
   Duration least_[2] = {};      ///< Least round trips of the present and the previous period; 0: none.
+  Duration least_ever_{};
   Instant least_since_{};
   Instant last_progress_{};  ///< Of receipts, or since when frames wait for one.
   std::uint64_t in_flight_bytes_ = 0;

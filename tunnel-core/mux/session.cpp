@@ -307,10 +307,11 @@ SessionStats Session::stats() const {
 }
 
 LineLoad Session::line_load() const {
-  LineLoad load{moved_by_gone_lanes_, !sparse_list_.empty() || !bulk_list_.empty(), round_trip(), 0};
+  LineLoad load{moved_by_gone_lanes_, !sparse_list_.empty() || !bulk_list_.empty(), round_trip(), 0, false};
   for (const auto& [id, lane] : lanes_) {
     load.moved_bytes += lane->received_bytes + lane->delivered_bytes;
     load.lanes += lane->retiring ? 0 : 1;
+    load.queue_stands = (load.queue_stands || id == lanes_.begin()->first) && lane->queue_stands();
   }
   return load;
 }

@@ -89,6 +89,7 @@ struct LineLoad {
   bool data_waits = false;        ///< Some stream has data that no lane has taken.
   Duration round_trip{};          ///< The shortest lane's, smoothed.
   std::size_t lanes = 0;          ///< That are not being given back.
+  bool queue_stands = false;      ///< On every lane: the line is full.
 };
 
 class Session {

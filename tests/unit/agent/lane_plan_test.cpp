@@ -22,7 +22,7 @@ struct Line {
       const Duration step = plan.interval();
       now += step;
       if (load) moved += rate(lanes) * std::chrono::duration<double>(step).count();
-      wanted = plan.wanted({static_cast<std::uint64_t>(moved), load, 80ms, lanes}, now);
+      wanted = plan.wanted({static_cast<std::uint64_t>(moved), load, 80ms, lanes, full}, now);
       greatest = std::max(greatest, wanted);
       if (wanted > lanes && ++waited * step > 240ms) lanes = wanted;
       if (wanted <= lanes) {
@@ -40,6 +40,7 @@ struct Line {
   std::size_t lanes = 1;
   std::size_t wanted = 1;
   int waited = 0;
+  bool full = false;
 };
 
 double lossy(std::size_t lanes) {
@@ -105,6 +106,12 @@ TEST_CASE("LanePlan: a line that one lane fills keeps one lane, and is tried les
   CHECK(tries < 40);
 }
 
+TEST_CASE("LanePlan: a line whose queue stands is full, and is left alone", "[agent]") {
+  Line line{lossy};
+  line.full = true;
+  CHECK(line.run(60s) == 1);
+}
+
 TEST_CASE("LanePlan: lanes are added as long as the sum rises", "[agent]") {
   Line line{[](std::size_t lanes) { return std::min(lossy(lanes), lossy(9)); }};
   line.run(60s);
@@ -147,7 +154,7 @@ TEST_CASE("LanePlan: lanes that do not come up are given up", "[agent]") {
   for (int i = 0; i < 1000; ++i) {
     now += plan.interval();
     moved += 1'000'000;
-    wanted = plan.wanted({moved, true, 20ms, 1}, now);
+    wanted = plan.wanted({moved, true, 20ms, 1, false}, now);
     waits += wanted > 1 ? 1 : 0;
   }
   CHECK(waits > 0);
