@@ -1,17 +1,34 @@
-// The simulated world of tests/sim, whose every decision (what happens to lanes, what applications do, where
-// bytes are cut) is taken by the input as long as it lasts. The oracles are the simulator's.
+// Two sessions and several lanes between them. The input picks everything: which connection delivers next,
+// which dial is answered, where a cut falls, which lane stalls or is given back and by whom, and how the
+// streams' sockets behave. Once it is used up nothing goes wrong any more, and every stream has to come to
+// its end.
 #include <cstdio>
 #include <cstdlib>
 
-#include "tests/sim/world/simulation.hpp"
+#include "tests/sim/world/choice_world.hpp"
+#include "tests/sim/world/failure.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t size) {
   using namespace culvert;
-  // Small worlds: many of them find more than a few large ones.
-  constexpr sim::Scale kScale{.most_bytes = 20'000, .most_streams = 6, .most_memory_mib = 1};
-  sim::Simulation simulation{sim::Random{1, std::as_bytes(std::span{data, size})}, kScale};
-  if (const auto broken = simulation.run()) {
-    std::fprintf(stderr, "broken promise: %s\n", broken->c_str());
+  sim::ByteScript script{std::as_bytes(std::span{data, size})};
+  const auto choose = [&script](std::size_t n) { return script.below(n); };
+  sim::ChoiceBounds bounds;
+  bounds.lanes = 1 + choose(4);
+  bounds.lanes_up = choose(bounds.lanes + 1);
+  bounds.extra_dials = 40;
+  bounds.faults = 60;
+  bounds.streams = 1 + choose(4);
+  bounds.most_bytes = 40'000;
+  bounds.cut_anywhere = true;
+  const std::uint64_t habits_seed = choose(65536);
+  std::string story;
+  try {
+    sim::ChoiceWorld world{bounds, sim::Random{habits_seed}};
+    while (!script.exhausted() && world.step(choose)) story = world.story();
+    world.finish();
+    story = world.story();
+  } catch (const sim::Failure& failure) {
+    std::fprintf(stderr, "%sbroken promise: %s\n", story.c_str(), failure.what());
     std::abort();
   }
   return 0;

@@ -90,12 +90,13 @@ bool Application::act_on_write(Session& session, Random& random, Instant now) {
   }
   if (!may_write_) return false;
   MutableByteSpan spans[17];
-  const std::size_t offered = session.prepare_read(id_, {spans, random.between(1, 17)});
+  const std::size_t offered = session.prepare_read(id_, {spans, habits_.steady ? 1 : random.between(1, 17)});
   if (offered == 0) {
     may_write_ = false;
     return true;
   }
-  std::uint64_t left = std::min(habits_.to_write - written, random.between(1, habits_.write_burst));
+  const std::uint64_t burst = habits_.steady ? habits_.write_burst : random.between(1, habits_.write_burst);
+  std::uint64_t left = std::min(habits_.to_write - written, burst);
   std::size_t n = 0;
   for (std::size_t i = 0; i < offered && left > 0; ++i) {
     for (std::byte& b : spans[i].first(std::min<std::uint64_t>(left, spans[i].size()))) {
@@ -127,9 +128,9 @@ void Application::end_writing(Session& session, Instant now) {
 bool Application::act_on_read(Session& session, WireTap& tap, Random& random, Instant now) {
   if (!may_read_ || now < read_at_) return false;
   ByteSpan spans[9];
-  const std::size_t count = session.readable(id_, {spans, random.between(1, 9)});
+  const std::size_t count = session.readable(id_, {spans, habits_.steady ? 9 : random.between(1, 9)});
   const std::size_t sender = 1 - side_;
-  std::uint64_t left = random.between(1, habits_.read_burst);
+  std::uint64_t left = habits_.steady ? habits_.read_burst : random.between(1, habits_.read_burst);
   std::size_t n = 0;
   for (std::size_t i = 0; i < count; ++i) {
     for (const std::byte b : spans[i].first(std::min<std::uint64_t>(left, spans[i].size()))) {

@@ -22,6 +22,7 @@ struct Habits {
   Ending ending = Ending::Finish;
   Duration decide{};  ///< Before an offered stream is accepted.
   bool refuse = false;
+  bool steady = false;  ///< Bursts are as large as they can be, not random.
 
   static Habits random(Random& random, std::uint64_t most_bytes);
 };

@@ -6,13 +6,50 @@
 #include "tests/sim/world/failure.hpp"
 
 namespace culvert::sim {
+namespace {
+
+struct FreeRegions {
+  ~FreeRegions() {
+    for (const MutableByteSpan bytes : all) ::operator delete[](bytes.data(), std::align_val_t{kSlabSize});
+  }
+  std::vector<MutableByteSpan> all;
+};
+
+constexpr std::size_t kMostFreeRegions = 4;
+
+std::vector<MutableByteSpan>& free_regions() {
+  thread_local FreeRegions regions;
+  return regions.all;
+}
+
+}  // namespace
+
+Region::Region(std::size_t slabs) {
+  const std::size_t size = slabs * kSlabSize;
+  auto& free = free_regions();
+  const auto fitting =
+      std::ranges::find_if(free, [size](MutableByteSpan bytes) { return bytes.size() == size; });
+  if (fitting != free.end()) {
+    bytes_ = *fitting;
+    free.erase(fitting);
+    return;
+  }
+  bytes_ = {static_cast<std::byte*>(::operator new[](size, std::align_val_t{kSlabSize})), size};
+}
+
+Region::~Region() {
+  auto& free = free_regions();
+  free.push_back(bytes_);
+  if (free.size() <= kMostFreeRegions) return;
+  ::operator delete[](free.front().data(), std::align_val_t{kSlabSize});
+  free.erase(free.begin());
+}
 
 Endpoint::Endpoint(const SessionConfig& config, std::size_t slab_count, ByteCount process_ceiling,
                    Instant now)
     : side(static_cast<std::size_t>(config.role)),
-      region_bytes_(slab_count * kSlabSize),
-      region_(static_cast<std::byte*>(::operator new[](region_bytes_, std::align_val_t{kSlabSize}))),
-      slabs({region_.get(), region_bytes_}),
+      region_(slab_count),
+      slabs(region_.span()),
       process(process_ceiling),
       session(config, slabs, process, now) {}
 
@@ -90,9 +127,9 @@ void Endpoint::handle_stream_event(const StreamEvent& event, Random& random, Ins
   expect(at == applications_.end(), "a stream is offered once");
   const OpenInfo* const info = session.open_info(event.stream);
   expect(info != nullptr && *info == record.info, "a stream is offered as it was opened");
+  const Habits habits = offered_habits ? *offered_habits : Habits::random(random, most_bytes);
   auto& application = applications_[event.stream.value];
-  application =
-      std::make_unique<Application>(event.stream, side, Habits::random(random, most_bytes), record, now);
+  application = std::make_unique<Application>(event.stream, side, habits, record, now);
   active_.push_back(application.get());
 }
 

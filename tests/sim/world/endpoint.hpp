@@ -3,13 +3,24 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 
 #include "tests/sim/world/application.hpp"
 
 namespace culvert::sim {
 
-struct AlignedDelete {
-  void operator()(std::byte* bytes) const { ::operator delete[](bytes, std::align_val_t{kSlabSize}); }
+/// Memory of a pool. Thousands of worlds a second would spend their time in mmap() without it: what the last
+/// worlds of a thread left is taken again.
+class Region {
+ public:
+  explicit Region(std::size_t slabs);
+  ~Region();
+  Region(const Region&) = delete;
+  Region& operator=(const Region&) = delete;
+  MutableByteSpan span() const { return bytes_; }
+
+ private:
+  MutableByteSpan bytes_;
 };
 
 /// How a session may end without a broken promise.
@@ -44,6 +55,7 @@ class Endpoint {
   const std::size_t side;
   std::map<std::uint32_t, StreamRecord>* records = nullptr;  ///< Shared with the other end.
   std::uint64_t most_bytes = 0;                              ///< A stream's, for offered streams' habits.
+  std::optional<Habits> offered_habits;                      ///< Instead of random ones.
   std::vector<LaneId> dead_lanes;                            ///< Told by LaneDead, for the world to close.
   std::vector<LaneId> closed_lanes;                          ///< Told by LaneClosed, likewise.
   bool has_ended = false;
@@ -55,8 +67,7 @@ class Endpoint {
 
   std::map<std::uint32_t, std::unique_ptr<Application>> applications_;
   std::vector<Application*> active_;  ///< Those of applications_ that are not over, by id.
-  std::size_t region_bytes_;
-  std::unique_ptr<std::byte[], AlignedDelete> region_;
+  Region region_;
 
  public:
   SlabPool slabs;

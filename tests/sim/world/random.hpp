@@ -8,6 +8,26 @@
 
 namespace culvert::sim {
 
+/// Choices that somebody wrote down; the first of each once they are used up.
+class ByteScript {
+ public:
+  explicit ByteScript(ByteSpan bytes) : bytes_(bytes) {}
+
+  bool exhausted() const { return bytes_.empty(); }
+  /// 0 to n - 1; n is at least 1.
+  std::size_t below(std::size_t n) {
+    std::size_t v = 0;
+    for (std::size_t range = n - 1; range > 0 && !bytes_.empty(); range >>= 8) {
+      v = v << 8 | std::to_integer<std::size_t>(bytes_.front());
+      bytes_ = bytes_.subspan(1);
+    }
+    return v % n;
+  }
+
+ private:
+  ByteSpan bytes_;
+};
+
 class Random {
  public:
   explicit Random(std::uint64_t seed, ByteSpan script = {}) : state_(seed), script_(script) {}
