@@ -3,6 +3,7 @@
 //   main thread     data path, listeners, signals, watchdog
 //   control thread  REST calls to the gateway
 //   admin thread    commands over DIR/admin.sock
+//   depot thread    firewall rules over plain HTTP
 #include "tunnel-agent/agent.hpp"
 
 #include <boost/asio/signal_set.hpp>
@@ -10,6 +11,7 @@
 #include <cstdio>
 #include <future>
 
+#include "tunnel-agent/firewall_depot.hpp"
 #include "tunnel-agent/forward_service.hpp"
 #include "tunnel-agent/gateway_link.hpp"
 #include "tunnel-core/daemon/data_dir.hpp"
@@ -46,7 +48,8 @@ class RunningAgent {
               memory_, control_, client, std::move(tls)),
         table_(thread.io(), link_),
         live_(thread.io(), table_, config.port_pool),
-        forwards_(config, &live_) {
+        forwards_(config, &live_),
+        depot_(config) {
     link_.set_forwards(table_);
   }
 
@@ -54,6 +57,7 @@ class RunningAgent {
     auto files = load_forwards(config_.forwards_dir());
     if (!files) return std::move(files).error();
     table_.start(std::move(*files));
+    depot_.update();
     auto socket = AdminSocket::listen(config_.data_dir,
                                       [this](const AdminRequest& request) { return execute(request); });
     if (!socket) return std::move(socket).error();
@@ -87,7 +91,12 @@ class RunningAgent {
 
   /// On the admin socket's thread: everything of the data path is asked for as a value from its own thread.
   Result<nlohmann::json> execute(const AdminRequest& request) {
-    if (request.command != "status") return forwards_.execute(request);
+    if (request.command == "firewall") return depot_.report(request.arguments.value("host", std::string{}));
+    if (request.command != "status") {
+      auto done = forwards_.execute(request);
+      depot_.update();  // A forward may be on a port that no rule opens yet.
+      return done;
+    }
     const bool with_streams = request.arguments.value("streams", false);
     std::packaged_task<nlohmann::json()> task{[this, with_streams] { return to_json(status(with_streams)); }};
     auto answer = task.get_future();
@@ -168,6 +177,7 @@ class RunningAgent {
   ForwardTable table_;
   TableOnContext live_;
   ForwardService forwards_;
+  FirewallDepot depot_;
   asio::signal_set signals_{thread_.io()};
   asio::steady_timer report_timer_{thread_.io()};
   asio::steady_timer watchdog_timer_{thread_.io()};

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <ostream>
 
+#include "tunnel-agent/firewall_depot.hpp"
 #include "tunnel-agent/forward_service.hpp"
 #include "tunnel-agent/join.hpp"
 #include "tunnel-agent/status.hpp"
@@ -34,6 +35,7 @@ struct Options {
   std::uint16_t port = 0;
   std::vector<std::string> bind;
   std::vector<std::string> allow_from;
+  std::string host;
   bool close_when_down = false;
   bool json = false;
   bool streams = false;
@@ -101,6 +103,16 @@ class Commands {
     auto result = ask("forward.remove", {{"name", options_.name}});
     if (!result) return std::move(result).error();
     cli_.out << (options_.json ? pretty(*result) : "removed forward " + options_.name) << "\n";
+    return {};
+  }
+
+  Result<void> firewall() const {
+    auto config = load_config(options_.config);
+    if (!config) return std::move(config).error();
+    auto report = admin_call_or(config->data_dir, {"firewall", {{"host", options_.host}}},
+                                [&](const AdminRequest&) { return firewall_report(*config, options_.host); });
+    if (!report) return std::move(report).error();
+    cli_.out << (options_.json ? pretty(*report) + "\n" : firewall_text(*report));
     return {};
   }
 
@@ -183,6 +195,18 @@ void declare_forward(CLI::App& app, Options& options) {
   remove->add_flag("--json", options.json, "One JSON object on standard output");
 }
 
+void declare_firewall(CLI::App& app, Options& options) {
+  CLI::App* firewall = command_with_config(
+      app, options, "firewall",
+      "Show how ESXi hosts get the firewall rules for this agent's ports: download, install, check, "
+      "remove, and how to do without",
+      "culvert-agent firewall --host agent.example.net");
+  firewall->add_option(
+      "--host", options.host,
+      "This agent as ESXi hosts reach it, a name or an address; without it the machine's name");
+  firewall->add_flag("--json", options.json, "One JSON object on standard output");
+}
+
 void declare(CLI::App& app, Options& options) {
   app.set_version_flag("--version", "culvert-agent " CULVERT_VERSION);
   app.require_subcommand(1);
@@ -201,6 +225,7 @@ void declare(CLI::App& app, Options& options) {
   command_with_config(app, options, "run", "Run the agent",
                       "culvert-agent run --config /etc/culvert/agent.toml");
   declare_forward(app, options);
+  declare_firewall(app, options);
   CLI::App* status =
       command_with_config(app, options, "status", "Show session, lanes, forwards, streams and backlog",
                           "culvert-agent status --json");
@@ -212,6 +237,7 @@ Result<void> dispatch(const CLI::App& app, const Commands& commands) {
   if (app.got_subcommand("join")) return commands.join();
   if (app.got_subcommand("run")) return commands.run();
   if (app.got_subcommand("status")) return commands.status();
+  if (app.got_subcommand("firewall")) return commands.firewall();
   const CLI::App* forward = app.get_subcommand("forward");
   if (forward->got_subcommand("add")) return commands.forward_add(*forward->get_subcommand("add"));
   if (forward->got_subcommand("list")) return commands.forward_list();

@@ -80,6 +80,18 @@ void read_limits(ConfigReader& reader, AgentConfig& config) {
   reader.duration("limits.drain_timeout", config.drain_timeout, 0s, 10min);
 }
 
+void read_depot(ConfigReader& reader, DepotConfig& depot) {
+  std::uint64_t port = depot.listen.port;
+  reader.flag("depot.enabled", depot.enabled);
+  reader.number("depot.port", port, 1, 65535);
+  reader.text_list("depot.bind", depot.listen.bind);
+  depot.listen.port = static_cast<std::uint16_t>(port);
+  for (const std::string& address : depot.listen.bind) {
+    if (auto parsed = IpAddress::parse(address); !parsed)
+      reader.reject("depot.bind", parsed.error().message());
+  }
+}
+
 void read_log(ConfigReader& reader, LogConfig& log) {
   reader.choice("log.level", log.level, {"trace", "debug", "info", "warning", "error"});
   reader.choice("log.format", log.format, {"text", "json"});
@@ -129,6 +141,7 @@ Result<AgentConfig> load_config(const fs::path& named) {
     reader->reject("forwards.port_pool", parsed.error().message());
   }
   read_limits(*reader, config);
+  read_depot(*reader, config.depot);
   read_log(*reader, config.log);
   if (auto finished = reader->finish(); !finished) return std::move(finished).error();
   if (!trust) return std::move(trust).error();
@@ -175,6 +188,14 @@ gateway_url = "{}"
 [forwards]
 # The ports `culvert-agent forward add` chooses from when --port does not name one.
 # port_pool = "10000-10010"
+
+[depot]
+# Firewall rules for ESXi hosts over plain HTTP (`culvert-agent firewall` shows how to install them). Nothing but these
+# few files can be asked for. A port that is taken does no harm to forwards; it is tried again every 30 s.
+# enabled = true
+# port = 80
+# Addresses to listen on. Default: all, IPv4 and IPv6.
+# bind = ["192.0.2.7"]
 
 [limits]
 # Memory for data on its way, at least 8 MiB. Default: an eighth of the machine's memory, between 64 and 512 MiB.

@@ -7,6 +7,7 @@
 
 #include "certs/verification.hpp"
 #include "cloud-api-client/include/cloud_api/client.hpp"
+#include "firewall-vib/depot_server.hpp"
 #include "tunnel-agent/port_pool.hpp"
 #include "tunnel-core/base/time.hpp"
 #include "tunnel-core/base/units.hpp"
@@ -15,6 +16,12 @@
 namespace culvert {
 
 constexpr const char* kDefaultAgentConfig = "/etc/culvert/agent.toml";
+
+/// `[depot]`: the firewall-rule VIB for ESXi hosts over plain HTTP.
+struct DepotConfig {
+  bool enabled = true;
+  firewall::DepotListen listen;  ///< Port 80, all addresses.
+};
 
 struct AgentConfig {
   std::filesystem::path file;      ///< agent.toml itself.
@@ -32,6 +39,7 @@ struct AgentConfig {
                              ///< RAM, at least that.
   Duration open_timeout = 30s;   ///< How long a source waits for its target, 1 s to 10 min.
   Duration drain_timeout = 30s;  ///< How long running streams may finish at shutdown, 0 s to 10 min.
+  DepotConfig depot;
   LogConfig log;
 
   std::filesystem::path forwards_dir() const { return data_dir / "forwards.d"; }

@@ -1,0 +1,76 @@
+#include "firewall-vib/install_guide.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "firewall-vib/depot_tree.hpp"
+#include "firewall-vib/port_catalogue.hpp"
+#include "firewall-vib/ruleset.hpp"
+
+namespace culvert::firewall {
+
+namespace {
+
+bool all_within(const PortRanges& inner, const PortRanges& outer) {
+  return std::all_of(inner.begin(), inner.end(), [&](const PortRange& range) {
+    return std::any_of(outer.begin(), outer.end(), [&](const PortRange& wide) {
+      return wide.first <= range.first && range.last <= wide.last;
+    });
+  });
+}
+
+std::string base_url(const GuideFacts& facts) {
+  const bool v6 = facts.host.find(':') != std::string::npos;
+  const std::string host = v6 ? "[" + facts.host + "]" : facts.host;
+  return facts.depot_port == 80 ? fmt::format("http://{}/", host)
+                                : fmt::format("http://{}:{}/", host, facts.depot_port);
+}
+
+}  // namespace
+
+const PortRanges& ports_open_on_esxi() {
+  return PortCatalogue::built_in().find("agent-ports-without-vib")->ports;
+}
+
+InstallGuide install_guide(const GuideFacts& facts) {
+  InstallGuide guide;
+  guide.vib_needed = facts.forwards.empty() || !all_within(facts.forwards, ports_open_on_esxi());
+  const std::string local_vib = fmt::format("/tmp/{}", kDepotVib);
+  if (facts.depot_enabled) {
+    const std::string base = base_url(facts);
+    guide.depot_url = base + std::string{kDepotIndex};
+    guide.vib_url = base + std::string{kDepotVib};
+    guide.bundle_url = base + std::string{kDepotBundle};
+    guide.download = {fmt::format("wget -O {} {}", local_vib, guide.vib_url)};
+  } else {
+    guide.download = {
+        fmt::format("culvert-vib build --config {} --out {}   # on the agent; copy it to {} of the host",
+                    facts.config_file, kDepotVib, local_vib)};
+  }
+  guide.install = {"esxcli software acceptance set --level=CommunitySupported"};
+  if (facts.depot_enabled) {
+    // A host may fetch nothing before its own ruleset for that is on.
+    guide.install.push_back("esxcli network firewall ruleset set -e true -r httpClient");
+    guide.install.push_back(fmt::format("esxcli software vib install -v {}", guide.vib_url));
+    guide.install.push_back(
+        fmt::format("esxcli software vib install -d {} -n {}   # instead: by way of the depot's index",
+                    guide.depot_url, kVibName));
+  } else {
+    guide.install.push_back(fmt::format("esxcli software vib install -v {}", local_vib));
+  }
+  guide.install.emplace_back("esxcli network firewall refresh");
+  guide.check = {
+      fmt::format("esxcli software vib get -n {}", kVibName),
+      fmt::format("esxcli network firewall ruleset rule list -r {}", kRulesetId),
+      fmt::format("nc -z {} {}", facts.host, facts.ports.empty() ? 10000 : facts.ports.front().first)};
+  guide.remove = {fmt::format("esxcli software vib remove -n {}", kVibName),
+                  "esxcli network firewall refresh"};
+  for (const PortRange& range : ports_open_on_esxi()) {
+    for (unsigned port = range.first; port <= range.last; ++port)
+      guide.without_vib.push_back(fmt::format("culvert-agent forward add TARGET --port {}", port));
+  }
+  return guide;
+}
+
+}  // namespace culvert::firewall

@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""The depot of culvert-agent: curl downloads VIB, bundle and index, directly, in parts, and through a CONNECT that curl
+finds no fault with; nothing else can be asked for; forwards change the VIB and its version; a taken port, a depot that is
+switched off and one without an agent are said by `culvert-agent firewall`."""
+import json
+import re
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+from support.scenario import LocalPair, Skip, agent, check, free_port, main, refuses, run, wait_for_log, wait_until
+
+
+def curl(*words: object) -> subprocess.CompletedProcess:
+    return subprocess.run(["curl", "-sS", "--max-time", "20", "--noproxy", "", *map(str, words)], capture_output=True,
+                          check=False)
+
+
+def scenario(folder: Path) -> None:
+    if shutil.which("curl") is None:
+        raise Skip("curl is not installed")
+    pair = LocalPair(folder / "pair")
+    try:
+        pair.start_new()
+        pair.agent.stop()
+        port = free_port()
+        original = pair.agent_config.read_text()
+        configure(pair, original, f"port = {port}")
+        pair.start_agent()
+        downloads(pair, port, folder)
+        refused(port)
+        raw_connect(port)
+        forwards_change_it(pair, port)
+        taken(pair, original)
+        off(pair, original)
+    finally:
+        pair.stop()
+
+
+def configure(pair: LocalPair, original: str, line: str) -> None:
+    check("agent.toml has the keys, commented out", "[depot]\n" in original and "\n# port = 80\n" in original)
+    pair.agent_config.write_text(original.replace("[depot]\n", f"[depot]\n{line}\n"))
+
+
+def report(pair: LocalPair, *words: object) -> dict:
+    done = agent("firewall", "--json", "--host", "localhost", *words, "--config", pair.agent_config)
+    check("firewall --json is one object", done.code == 0 and not done.err, done)
+    return json.loads(done.out)
+
+
+def downloads(pair: LocalPair, port: int, folder: Path) -> None:
+    shown = report(pair)
+    check("firewall says that the depot serves", (shown["depot"]["state"], shown["depot"]["port"]) == ("serving", port), shown)
+    urls = shown["urls"]
+    for name, url in urls.items():
+        got = curl("-f", "-o", folder / name, "-w", "%{content_type}", url)
+        check(f"curl downloads {url}", got.returncode == 0, got)
+        kind = b"text/xml; charset=utf-8" if name == "index" else b"application/octet-stream"
+        check(f"as {kind.decode()}", got.stdout == kind, got.stdout)
+    verified = run("culvert-vib", "verify", folder / "vib")
+    check("the VIB is healthy, and the one that firewall names", verified.code == 0 and shown["vib"]["id"] in verified.out)
+    whole = (folder / "vib").read_bytes()
+    curl("-f", "-r", "0-99", "-o", folder / "part", urls["vib"])
+    curl("-f", "-C", "-", "-o", folder / "part", urls["vib"])
+    check("a download that was cut short goes on", (folder / "part").read_bytes() == whole)
+    head = curl("-f", "-I", urls["vib"]).stdout.decode().lower()
+    check("HEAD tells the length and no more", f"content-length: {len(whole)}\r\n" in head, head)
+    for proxy in (["-p"], []):
+        got = curl("-f", *proxy, "-x", f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port}/culvert-firewall.vib")
+        check(f"by way of a proxy, {'with CONNECT' if proxy else 'in absolute form'}", got.stdout == whole, got.stderr)
+    text = agent("firewall", "--host", "agent.example.net", "--config", pair.agent_config)
+    for piece in ("wget", "esxcli software vib install -v http://agent.example.net", "ruleset rule list -r culvert",
+                  "vib remove -n culvert-firewall", "Secure Boot", "--port 31031", "--port 44046"):
+        check(f"firewall shows '{piece}'", piece in text.out, text)
+    refuses("a host that is a piece of shell", agent("firewall", "--host", "a;b", "--config", pair.agent_config), 2, "a;b")
+
+
+def refused(port: int) -> None:
+    base = f"http://127.0.0.1:{port}"
+    for path in ("/", "/etc/passwd", "/agent.toml", "/../agent.toml", "/vib20/../index.xml", "/%2e%2e/site.key", "/admin.sock"):
+        got = curl("--path-as-is", "-o", "/dev/null", "-w", "%{http_code}", base + path)
+        check(f"{path} is not there", got.stdout == b"404", got)
+    for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+        got = curl("-X", method, "-o", "/dev/null", "-w", "%{http_code}", base + "/index.xml")
+        check(f"{method} is refused", got.stdout == b"405", got)
+    got = curl("-p", "-x", base, "-o", "/dev/null", "-w", "%{http_connect}", "http://192.0.2.1:22/")
+    check("CONNECT to elsewhere is refused", got.stdout == b"403", got)
+
+
+def raw_connect(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as line:
+        line.sendall(f"CONNECT 127.0.0.1:{port} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            answer += line.recv(4096)
+        check("a CONNECT is answered with a status line and nothing else",
+              re.fullmatch(rb"HTTP/1\.1 200 [^\r\n]*\r\n\r\n", answer), answer)
+
+
+def forwards_change_it(pair: LocalPair, port: int) -> None:
+    before = report(pair)
+    check("the pool is what the VIB opens", before["ports"] == [{"first": 10000, "last": 10010}], before["ports"])
+    pair.add_forward("db", free_port(), 31031)
+    after = report(pair)
+    check("a forward outside the pool is opened too", {"first": 31031, "last": 31031} in after["ports"], after["ports"])
+    check("no VIB is needed for a port that ESXi lets out", after["vib"]["needed"] is False)
+
+    def number(shown: dict) -> int:
+        return int(shown["vib"]["version"].rpartition("-")[2])
+
+    check("and the version rises", number(after) == number(before) + 1, (before["vib"], after["vib"]))
+    got = curl("-f", f"http://127.0.0.1:{port}/index.xml")
+    check("the depot goes on", got.returncode == 0, got)
+    path = f"vib20/culvert-firewall/{after['vib']['id']}.vib"
+    check("with the new VIB", curl("-f", f"http://127.0.0.1:{port}/{path}").returncode == 0)
+    pair.agent.stop()
+    stopped = report(pair)
+    check("without an agent, firewall says so and shows the same VIB",
+          stopped["depot"]["state"] == "stopped" and stopped["vib"] == after["vib"], stopped)
+
+
+def taken(pair: LocalPair, original: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        configure(pair, original, f'port = {port}\nbind = ["127.0.0.1"]')
+        pair.start_agent()
+        wait_for_log(pair.agent, "depot does not serve", str(port))
+        shown = report(pair)["depot"]
+        check("a taken port is said, and the agent runs on", shown["state"] == "failed" and "in use" in shown["error"], shown)
+    wait_until("the session", lambda: pair.status()["session"]["state"] == "up")
+    pair.agent.stop()
+
+
+def off(pair: LocalPair, original: str) -> None:
+    configure(pair, original, "enabled = false")
+    pair.start_agent()
+    shown = report(pair)
+    check("a depot that is switched off is said", shown["depot"]["state"] == "off" and shown["urls"]["vib"] == "", shown)
+    check("the VIB is built by hand then", "culvert-vib build" in shown["commands"]["download"][0])
+    pair.agent.stop()
+    for line, piece in (("port = 0", "port"), ('bind = ["somewhere"]', "somewhere"), ("prot = 80", "port")):
+        configure(pair, original, line)
+        refuses(f"[depot] {line}", agent("run", "--config", pair.agent_config), 2, str(pair.agent_config), piece)
+
+
+main(scenario)
