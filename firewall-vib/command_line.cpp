@@ -43,6 +43,26 @@ void declare_ports(CLI::App& app, CommandOptions& options) {
   markdown->excludes(csv);
 }
 
+void declare_rules(CLI::App& app, CommandOptions& options) {
+  CLI::App* rules =
+      command(app, "rules", "Make rules for the firewall of a machine, or a request for its owner",
+              "The file says in its comments how it is checked, loaded and removed.\n"
+              "Example:\n  culvert-vib rules --for nftables --role agent --config /etc/culvert/agent.toml");
+  rules->add_option("--for", options.form, "nftables, iptables, firewalld, ufw, windows, markdown or csv")
+      ->required()
+      ->type_name("FORM");
+  rules
+      ->add_option("--role", options.role,
+                   "What the machine is, like agent, gateway, media-server, remote-server")
+      ->required();
+  declare_row_choice(*rules, options);
+  rules
+      ->add_option("--config", options.config,
+                   "agent.toml: the agent's ports are its port_pool and its forwards'")
+      ->type_name("PATH");
+  rules->add_option("--out", options.out, "File to write (default: standard output)")->type_name("FILE");
+}
+
 void declare_vib_choice(CLI::App& app, CommandOptions& options) {
   CLI::Option* ports = app.add_option("--ports", options.ports, "What to open (default 10000-10010)");
   app.add_option("--config", options.config, "agent.toml: open its port_pool and the ports of its forwards")
@@ -113,11 +133,13 @@ void declare(CLI::App& app, CommandOptions& options) {
   app.require_subcommand(1);
   app.footer("Example:\n  culvert-vib ports --product vsphere-replication --markdown");
   declare_ports(app, options);
+  declare_rules(app, options);
   declare_vib(app, options);
   declare_looking(app, options);
 }
 
 Result<void> dispatch(const CLI::App& app, const CommandOptions& options, std::ostream& out) {
+  if (app.got_subcommand("rules")) return make_rules(options, out);
   if (app.got_subcommand("build")) return build_vib_file(options, out);
   if (app.got_subcommand("bundle")) return build_bundle(options, out);
   if (app.got_subcommand("depot")) return build_depot(options, out);

@@ -4,7 +4,9 @@
 
 #include <ostream>
 
+#include "firewall-vib/agent_ports.hpp"
 #include "firewall-vib/catalogue_print.hpp"
+#include "firewall-vib/firewall_rules.hpp"
 #include "tunnel-core/daemon/files.hpp"
 
 namespace culvert::firewall {
@@ -41,6 +43,29 @@ Result<PortCatalogue> chosen_catalogue(const CommandOptions& options) {
       return std::move(done).error();
   }
   return catalogue->select(options.product, options.role);
+}
+
+Result<void> make_rules(const CommandOptions& options, std::ostream& out) {
+  CommandOptions rows = options;
+  rows.role.clear();  // rules_for() knows more about it.
+  auto catalogue = chosen_catalogue(rows);
+  if (!catalogue) return std::move(catalogue).error();
+  if (!options.config.empty() && catalogue->find(kAgentPortsRow) != nullptr) {
+    auto ports = ports_of_agent(options.config);
+    if (!ports) return std::move(ports).error();
+    if (auto done = catalogue->set_ports(kAgentPortsRow, std::move(*ports)); !done) return done;
+  }
+  const auto rules = rules_for(*catalogue, options.role);
+  if (!rules) return rules.error();
+  const auto text = render_rules(*rules, options.form);
+  if (!text) return text.error();
+  if (options.out.empty()) {
+    out << *text;
+    return {};
+  }
+  if (auto written = write_file(options.out, *text, 0644); !written) return written;
+  out << options.out.string() << "\n";
+  return {};
 }
 
 Result<void> show_ports(const CommandOptions& options, std::ostream& out) {

@@ -17,6 +17,7 @@ struct CommandOptions {
   std::string role;
   std::filesystem::path catalogue;
   std::vector<std::string> set;
+  std::string form;
   std::string ports;
   std::filesystem::path config;
   std::filesystem::path out;
@@ -38,5 +39,7 @@ struct CommandOptions {
 Result<PortCatalogue> chosen_catalogue(const CommandOptions& options);
 
 Result<void> show_ports(const CommandOptions& options, std::ostream& out);
+/// To --out, or to `out` without it.
+Result<void> make_rules(const CommandOptions& options, std::ostream& out);
 
 }  // namespace culvert::firewall

@@ -4,10 +4,14 @@
 Example: make_corpus.py build/corpus
 """
 
+import gzip
+import hashlib
+import io
 import pathlib
 import random
 import struct
 import sys
+import tarfile
 
 
 def frame(kind, flags, stream, offset, payload=b""):
@@ -61,13 +65,41 @@ def http_seeds():
     yield b"\x00GET /tunnel/v1/health HTTP/1.0\r\n\r\nbehind"
 
 
+def ar(members):
+    archive = b"!<arch>\n"
+    for name, content in members:
+        archive += f"{name:<16}{0:<12}{0:<6}{0:<6}{644:<8}{len(content):<10}`\n".encode() + content + b"\n" * (len(content) % 2)
+    return archive
+
+
+def vib_seeds():
+    rules = (b"<ConfigRoot><service id='0000'><id>x</id><rule id='0000'><direction>outbound</direction><protocol>tcp</protocol>"
+             b"<porttype>dst</porttype><port><begin>1</begin><end>9</end></port></rule><enabled>true</enabled>"
+             b"<required>false</required></service></ConfigRoot>")
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        entry = tarfile.TarInfo("etc/vmware/firewall/x.xml")
+        entry.size = len(rules)
+        tar.addfile(entry, io.BytesIO(rules))
+    payload = gzip.compress(packed.getvalue(), mtime=0)
+    for level, signature in (("community", b""), ("partner", b"-----BEGIN PKCS7-----\nMAA=\n-----END PKCS7-----\n")):
+        descriptor = (
+            "<vib version='5.0'><type>bootbank</type><name>x</name><version>1.0-1</version><vendor>V</vendor>"
+            "<summary>s</summary><release-date>2020-01-01T00:00:00+00:00</release-date>"
+            f"<file-list><file>etc/vmware/firewall/x.xml</file></file-list><acceptance-level>{level}</acceptance-level>"
+            f"<payloads><payload name='x' type='tgz' size='{len(payload)}'><checksum checksum-type='sha-256' "
+            f"verify-process='gunzip'>{hashlib.sha256(packed.getvalue()).hexdigest()}</checksum></payload></payloads></vib>")
+        yield ar([("descriptor.xml", descriptor.encode()), ("sig.pkcs7", signature), ("x", payload)])
+
+
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     out = pathlib.Path(sys.argv[1])
     chance = random.Random(1)
     session = [bytes(chance.randrange(256) for _ in range(n)) for n in (64, 300, 2000, 8000)]
-    seeds_of = {"frame_splitter": splitter_seeds(), "peer": peer_seeds(), "session": session, "http_front": http_seeds()}
+    seeds_of = {"frame_splitter": splitter_seeds(), "peer": peer_seeds(), "session": session, "http_front": http_seeds(),
+                "vib": vib_seeds()}
     for name, seeds in seeds_of.items():
         folder = out / f"fuzz_{name}"
         folder.mkdir(parents=True, exist_ok=True)
