@@ -16,6 +16,7 @@
 namespace culvert {
 namespace {
 
+constexpr Duration kShortLife = 1s;
 constexpr Duration kDrainCheck = 50ms;
 constexpr Duration kFarewell = 300ms;     ///< For SESSION_END to leave.
 constexpr Duration kForever = 24h * 365;  ///< The agent's session needs no deadline before it has a lane.
@@ -32,6 +33,20 @@ std::string host_name() {
   char name[254] = {};
   ::gethostname(name, sizeof name - 1);
   return name;
+}
+
+const char* limit_name(Limit limit) {
+  switch (limit) {
+    case Limit::Line:
+      return "line";
+    case Limit::Window:
+      return "window";
+    case Limit::Memory:
+      return "memory";
+    case Limit::Source:
+      break;
+  }
+  return "source";
 }
 
 /// Resets that say the target itself is unusable, now or by policy.
@@ -103,9 +118,14 @@ asio::awaitable<void> GatewayLink::run() {
       if (!obtained) co_await pause();
       continue;
     }
+    const Instant began = thread_.clock().now();
     const auto kept = co_await keeper_.run(*driver_, *grant_);
     if (!kept && !replace_) handle_unknown(kept.error());
-    if (replace_) pace_.restart(thread_.clock().now());
+    // Sessions that end as soon as they begin must not follow each other in a storm.
+    if (thread_.clock().now() - began >= kShortLife)
+      pace_.restart(thread_.clock().now());
+    else
+      co_await pause();
   }
 }
 
@@ -274,7 +294,12 @@ std::size_t GatewayLink::streams_to(const std::string& target) const {
 
 AgentStatus GatewayLink::status(bool with_streams) const {
   AgentStatus status;
-  status.session = {state_, grant_ ? session_text(grant_->id) : "", config_.gateway_url, since_, error_};
+  status.session = {state_,
+                    grant_ ? session_text(grant_->id) : "",
+                    config_.gateway_url,
+                    since_,
+                    error_,
+                    state_ == SessionState::Up ? limit_name(driver_->session().limit()) : ""};
   const Session& session = driver_->session();
   for (const LaneStats& lane : session.lane_stats(thread_.clock().now())) {
     const bool suspected = lane.suspected || lane.silent > kPingAfter * 2;

@@ -54,6 +54,13 @@ std::string rows_of(const json& list, const Row& head, const std::vector<const c
   return table(rows);
 }
 
+std::string limit_text(const std::string& limited_by) {
+  if (limited_by == "line") return "the line: data waits for the lanes";
+  if (limited_by == "window") return "the far end: it takes no more before its target has";
+  if (limited_by == "memory") return "memory: raise [limits] session_memory in agent.toml";
+  return limited_by;
+}
+
 json to_json(const ForwardStatus& forward) {
   return {{"name", forward.name},   {"listen", forward.listen},
           {"port", forward.port},   {"state", state_name(forward.state)},
@@ -125,7 +132,8 @@ json to_json(const AgentStatus& status) {
             {"id", status.session.id},
             {"gateway", status.session.gateway},
             {"since", status.session.since},
-            {"error", status.session.error}}},
+            {"error", status.session.error},
+            {"limited_by", status.session.limited_by}}},
           {"lanes", std::move(lanes)},
           {"forwards", to_json(status.forwards)},
           {"streams", std::move(streams)},
@@ -144,6 +152,9 @@ std::string status_table(const json& status) {
   std::string text =
       fmt::format("session  {}  since {}\n", text_of(session, "state"), text_of(session, "since"));
   text += fmt::format("gateway  {}  id {}\n", text_of(session, "gateway"), text_of(session, "id"));
+  const std::string limited_by = text_of(session, "limited_by");
+  if (limited_by != "-" && limited_by != "source")
+    text += fmt::format("limit    {}\n", limit_text(limited_by));
   if (text_of(session, "error") != "-") text += fmt::format("error    {}\n", text_of(session, "error"));
   text += fmt::format("streams  {} open, {} opened, {} reset\n", text_of(streams, "open"),
                       text_of(streams, "opened_total"), text_of(streams, "reset_total"));

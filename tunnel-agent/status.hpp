@@ -15,10 +15,11 @@ enum class ForwardState { Listening, Closed, Failed };
 
 struct SessionStatus {
   SessionState state = SessionState::Connecting;
-  std::string id;       ///< 16 hexadecimal digits; empty without a session.
-  std::string gateway;  ///< Its URL.
-  std::string since;    ///< When `state` began, RFC 3339 in UTC.
-  std::string error;    ///< Why it is not up, in one sentence; empty when it is.
+  std::string id;          ///< 16 hexadecimal digits; empty without a session.
+  std::string gateway;     ///< Its URL.
+  std::string since;       ///< When `state` began, RFC 3339 in UTC.
+  std::string error;       ///< Why it is not up, in one sentence; empty when it is.
+  std::string limited_by;  ///< Of what goes to the gateway: "source", "line", "window", "memory".
 };
 
 struct LaneStatus {

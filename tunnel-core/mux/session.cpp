@@ -306,6 +306,17 @@ SessionStats Session::stats() const {
   return stats;
 }
 
+Limit Session::limit() const {
+  if (!sparse_list_.empty() || !bulk_list_.empty()) return Limit::Line;
+  bool window = false;
+  for (const auto& [id, stream] : streams_) {
+    if (!stream->asked_to_read || stream->send.finished_reading()) continue;
+    if (stream->send.free_credit() > 0) return Limit::Memory;
+    window = true;
+  }
+  return window ? Limit::Window : Limit::Source;
+}
+
 LineLoad Session::line_load() const {
   LineLoad load{moved_by_gone_lanes_, !sparse_list_.empty() || !bulk_list_.empty(), round_trip(), 0, false};
   for (const auto& [id, lane] : lanes_) {

@@ -83,6 +83,14 @@ struct SessionStats {
   std::uint64_t memory_ceiling = 0;
 };
 
+/// What keeps the streams of a session from going faster at this moment.
+enum class Limit : std::uint8_t {
+  Source,  ///< Nothing: all that was read has gone out.
+  Line,    ///< Data waits for the lanes.
+  Window,  ///< The far end has taken what it may: its target is slow, or its window still grows.
+  Memory,  ///< This end has no memory for more.
+};
+
 /// What the number of lanes is judged by.
 struct LineLoad {
   std::uint64_t moved_bytes = 0;  ///< Received, and sent and receipted, over all lanes there ever were.
@@ -176,6 +184,7 @@ class Session {
 
   SessionStats stats() const;
   LineLoad line_load() const;
+  Limit limit() const;
   std::vector<LaneStats> lane_stats(Instant now) const;
   std::vector<StreamStats> stream_stats(std::size_t most) const;
 
