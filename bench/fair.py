@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import statistics
 import sys
 import tempfile
@@ -68,7 +69,7 @@ def measure(line: WanLine, shape: LineShape, folder: Path, arguments: argparse.N
                 with Sampler(peer.lanes) as lanes:
                     told = load.run("steady", [peer.to], streams=arguments.streams, seconds=arguments.seconds,
                                     warm_up_ms=int(arguments.warm_up * 1000), ping=peer.to)
-                told["lanes"] = lanes.median() if isinstance(peer, Culvert) else None
+                told["lanes"] = lanes.mean(told["from_us"], told["to_us"]) if isinstance(peer, Culvert) else None
                 result["peers"][peer.name] = told
                 if isinstance(peer, Culvert) and has_weights():
                     say(f"{shape}: weights")
@@ -84,7 +85,7 @@ def report(result: dict, shape: LineShape, arguments: argparse.Namespace) -> boo
           f"{arguments.seconds} s, seed {arguments.seed}")
     print(f"{'':<12}{'Mbit/s':>9}{'Jain':>8}{'slow/fast':>11}{'ping p50':>11}{'p99':>11}{'lanes':>7}")
     for name, told in result["peers"].items():
-        lanes = "-" if told["lanes"] is None else f"{told['lanes']:g}"
+        lanes = "-" if told["lanes"] is None else f"{told['lanes']:.3g}"
         print(f"{name:<12}{told['mbit_per_s']:>9.1f}{told['jain']:>8.4f}{min(told['streams']) / max(told['streams']):>11.2f}"
               f"{told['ping_p50_ms']:>8.1f} ms{told['ping_p99_ms']:>8.1f} ms{lanes:>7}")
     if Culvert.name not in result["peers"]:
@@ -123,6 +124,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         sys.exit(main())
     except PairError as error:

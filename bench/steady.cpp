@@ -184,6 +184,8 @@ void run_steady(const SteadyOptions& options) {
   std::printf("{\"mbit_per_s\": %.4f, \"jain\": %.5f, \"ramp_s\": %.3f, \"streams\": [%s]",
               sum * 8 / 1e6 / seconds, jain, ramp_seconds(sources, micros(began), micros(to), sum / seconds),
               each.c_str());
+  std::printf(", \"from_us\": %lld, \"to_us\": %lld", static_cast<long long>(micros(from)),
+              static_cast<long long>(micros(to)));
   if (!trips.empty()) {
     std::printf(", \"round_trips\": %zu, \"ping_p50_ms\": %.3f, \"ping_p99_ms\": %.3f", trips.size(),
                 trips[trips.size() / 2], trips[trips.size() * 99 / 100]);

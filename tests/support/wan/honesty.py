@@ -54,7 +54,7 @@ def loss_bounds(packets: int, loss: float) -> tuple[float, float]:
 
 
 def check_line(line: WanLine, load: Load, seconds: int = 4, with_response: bool = True) -> Honesty:
-    """About 10 + 3 x `seconds` s. Leaves the line shaped by its last step."""
+    """About 12 + 4 x `seconds` s. Leaves the line shaped by its last step."""
     honesty, to = Honesty(), [f"{FAR}:{load.port}"]
     line.set_kernel(BUFFERS)
     line.shape(LineShape(rtt_ms=80))
@@ -63,7 +63,8 @@ def check_line(line: WanLine, load: Load, seconds: int = 4, with_response: bool 
     full = LineShape(rtt_ms=40, rate_mbit=100)
     line.shape(full)
     line.tell("clear")
-    steady = load.run("steady", to, seconds=seconds, warm_up_ms=3000)
+    # CUBIC at times leaves slow start early: of runs after 3 s of warm-up one in eight was still growing, of 24 after 6 s none.
+    steady = load.run("steady", to, seconds=seconds, warm_up_ms=6000)
     told = line.stats()
     honesty.check("CUBIC without loss on 100 Mbit/s, 40 ms:", steady["mbit_per_s"], 0.99 * wire_to_payload(100),
                   1.005 * wire_to_payload(100), "Mbit/s")

@@ -5,10 +5,12 @@ ends. Everything needs root.
 """
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -17,6 +19,7 @@ from local_pair import BIN, PairError
 
 NEAR, FAR = "10.77.0.1", "10.77.0.2"
 ALLOWED = Path("/proc/sys/net/ipv4/tcp_allowed_congestion_control")
+TURN, TURN_SECONDS = Path("/run/culvert-wan-line"), 900
 # Words before a program that may be root, but not choose a congestion control that is not allowed to everybody.
 NO_BBR = ["setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin"]
 
@@ -49,6 +52,39 @@ def unavailable() -> Optional[str]:
     return None
 
 
+class Turn:
+    """The machine's list of allowed congestion controls, ours until close(). One line at a time: two that set it would
+    spoil each other's figures. What it was is kept in a file, so that a run that was killed does not change it for good.
+    """
+
+    def __init__(self) -> None:
+        self._file = open(TURN, "a+", encoding="ascii")
+        deadline = time.monotonic() + TURN_SECONDS
+        while True:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    self._file.close()
+                    raise PairError(f"another emulated line is in use (it holds {TURN}); try again when it has ended") from None
+                time.sleep(0.2)
+        self._file.seek(0)
+        self._before = self._file.read() or ALLOWED.read_text()
+        self._keep(self._before)
+
+    def _keep(self, text: str) -> None:
+        self._file.seek(0)
+        self._file.truncate()
+        self._file.write(text)
+        self._file.flush()
+
+    def close(self) -> None:
+        ALLOWED.write_text(self._before)
+        self._keep("")
+        self._file.close()
+
+
 class WanLine:
     """A line without delay, loss or limit until shape() is called. Use as a context, or close() it."""
 
@@ -56,6 +92,7 @@ class WanLine:
         why = unavailable()
         if why is not None:
             raise PairError(f"no emulated line: {why}")
+        self._turn = Turn()
         self._program = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", str(BIN / "wan-line"), "--seed", str(seed)],
                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
         first = self._program.stdout.readline()
@@ -67,7 +104,6 @@ class WanLine:
         self.far = ["nsenter", f"--net=/proc/{facts['pid']}/fd/{facts['far']}"]
         self.kernel: dict[str, str] = {}
         self._lock = threading.Lock()
-        self._allowed_before = ALLOWED.read_text()
         # What one connection learned of the line must not help the next one.
         self.set_kernel({"net.ipv4.tcp_no_metrics_save": "1"})
 
@@ -128,5 +164,4 @@ class WanLine:
                 self._program.kill()
                 self._program.wait()
         self._program.stdout.close()
-        if ALLOWED.read_text() != self._allowed_before:
-            ALLOWED.write_text(self._allowed_before)
+        self._turn.close()
