@@ -40,7 +40,7 @@ class World {
   }
 
   void attach(std::uint32_t lane) {
-    (void)session_.attach_lane(LaneId{lane}, 1, ByteCount{std::uint64_t{in_.u16()} << 10}, now_);
+    (void)session_.attach_lane(LaneId{lane}, epoch_, ByteCount{std::uint64_t{in_.u16()} << 10}, now_);
   }
 
   void step(std::uint32_t& lane) {
@@ -50,9 +50,11 @@ class World {
       default:
         return send_frame(LaneId{1 + operation / 16 % std::max(lane, 1U)}, id);
       case 8:
+        epoch_ += id.value % 4 == 3 ? 1 : 0;
         if (lane < 8) attach(++lane);
         return;
       case 9:
+        if (id.value >= 128) return session_.retire_lane(LaneId{id.value - 128});
         return session_.handle_lane_lost(LaneId{id.value}, now_);
       case 10:
         now_ += Duration{std::uint64_t{in_.u16()} * 100'000};
@@ -124,6 +126,7 @@ class World {
   SlabPool pool_{region().span()};
   ProcessMemory process_{2_MiB};
   Reader in_;
+  std::uint32_t epoch_ = 1;
   Instant now_{1h};
   Session session_;
 };

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes the seed inputs of the fuzz targets: DIR/fuzz_NAME/*. The same bytes every time.
+"""Writes the seed inputs of the fuzz targets: DIR/fuzz_NAME/*. The same bytes every time: those made here, and
+those that fuzzing has found (corpus/NAME.txt, see keep_corpus.py).
 
 Example: make_corpus.py build/corpus
 """
@@ -92,6 +93,12 @@ def vib_seeds():
         yield ar([("descriptor.xml", descriptor.encode()), ("sig.pkcs7", signature), ("x", payload)])
 
 
+def found_before(name):
+    kept = pathlib.Path(__file__).parent / "corpus" / f"{name}.txt"
+    lines = kept.read_text().splitlines() if kept.exists() else []
+    return [bytes.fromhex(line) for line in lines if line and not line.startswith("#")]
+
+
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
@@ -99,11 +106,11 @@ def main():
     chance = random.Random(1)
     session = [bytes(chance.randrange(256) for _ in range(n)) for n in (64, 300, 2000, 8000)]
     seeds_of = {"frame_splitter": splitter_seeds(), "peer": peer_seeds(), "session": session, "http_front": http_seeds(),
-                "vib": vib_seeds()}
+                "vib": vib_seeds(), "world": session}
     for name, seeds in seeds_of.items():
         folder = out / f"fuzz_{name}"
         folder.mkdir(parents=True, exist_ok=True)
-        for i, seed in enumerate(seeds):
+        for i, seed in enumerate([*seeds, *found_before(name)]):
             (folder / f"{i:02}").write_bytes(seed)
 
 
