@@ -26,7 +26,7 @@ Habits Habits::random(Random& random, std::uint64_t most_bytes) {
   if (random.chance(5)) {  // A talker: thousands of small frames, which must not become as many gaps.
     habits.to_write = random.between(20, 3000);
     habits.write_burst = random.between(1, 3);
-    habits.write_pause = random.span(3ms);
+    habits.write_pause = random.span(random.chance(50) ? Duration{3ms} : Duration{300us});
   }
   if (random.chance(15)) habits.ending = random.chance(50) ? Ending::Reset : Ending::ResetAfterDelivery;
   if (random.chance(50)) habits.decide = random.span(100ms);

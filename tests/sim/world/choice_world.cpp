@@ -256,7 +256,9 @@ bool ChoiceWorld::write_chunk(ChoiceLane& lane, std::size_t side) {
   while (!has_data) {
     const auto frame = end(side).session.poll_transmit(lane.id, now_[side]);
     if (!frame) break;
+    const bool had_closed = lane.ledger[side].closed;
     tap_.handle_frame(side, lane.ledger, frame->head, frame->payload);
+    if (lane.ledger[side].closed && !had_closed) end(side).check_lane_close(lane.id, lane.ledger, now_[side]);
     bytes.insert(bytes.end(), frame->head.begin(), frame->head.end());
     bytes.insert(bytes.end(), frame->payload.begin(), frame->payload.end());
     has_data = frame->size() > kPackBelow;

@@ -196,4 +196,12 @@ void Endpoint::check_empty() const {
   expect(slabs.in_use() == 0, "all slabs return");
 }
 
+void Endpoint::check_lane_close(LaneId lane, const LaneLedger (&ledgers)[2], Instant now) const {
+  if (ledgers[side].state_frames == ledgers[1 - side].receipted) return;
+  const auto lanes = session.lane_stats(now);
+  const bool suspected =
+      std::ranges::any_of(lanes, [lane](const LaneStats& each) { return each.id == lane && each.suspected; });
+  expect(suspected, "a lane is given back when all it carried is receipted, or went to others");
+}
+
 }  // namespace culvert::sim

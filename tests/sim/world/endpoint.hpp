@@ -47,6 +47,8 @@ class Endpoint {
   void check_memory() const;
   /// What must hold when every stream is over. @throws Failure
   void check_empty() const;
+  /// What must hold when LANE_CLOSE goes out: docs/protocol.md §3.3. @throws Failure
+  void check_lane_close(LaneId lane, const LaneLedger (&ledgers)[2], Instant now) const;
   /// Every stream of both ends is forgotten.
   bool all_forgotten(std::uint32_t last_id) const;
   /// How far each stream came, for a person who looks for what stopped it.

@@ -67,7 +67,9 @@ bool Lanes::write(SimLane& lane, std::size_t side, Instant now) {
     const auto frame = ends_[side]->session.poll_transmit(lane.id, now);
     if (!frame) break;
     acted = true;
+    const bool had_closed = lane.ledger[side].closed;
     tap_.handle_frame(side, lane.ledger, frame->head, frame->payload);
+    if (lane.ledger[side].closed && !had_closed) ends_[side]->check_lane_close(lane.id, lane.ledger, now);
     Bytes bytes;
     bytes.reserve(frame->size());
     bytes.insert(bytes.end(), frame->head.begin(), frame->head.end());

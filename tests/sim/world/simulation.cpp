@@ -51,7 +51,7 @@ Simulation::Simulation(Random random, Scale scale)
   for (Endpoint* end : {&agent_, &gateway_}) {
     end->records = &records_;
     end->most_bytes = most_bytes;
-    tap_.set_replay_memory(end->side, random_.between(1, 64) << 20);
+    tap_.set_replay_memory(end->side, random_.chance(20) ? random_.between(16, 1024) << 10 : 64 << 20);
   }
   streams_to_open_ =
       most_bytes > scale.most_bytes ? random_.between(1, 3) : random_.spread(scale.most_streams);
