@@ -62,6 +62,7 @@ void Lane::measure(Instant sent_at, Instant now) {
   const Duration passed = now - rate_since_;
   if (passed < std::max(kRateWindow, round_trip_)) return;
   const double sampled = static_cast<double>(rate_bytes_) / std::chrono::duration<double>(passed).count();
+  recent_rate_ = std::max(sampled, recent_rate_ * 0.9);
   // What a lane delivered while it could have taken more says only that it is not slower than that.
   if (!was_hungry_) {
     rate_ = std::max(sampled, rate_ * 0.8);
@@ -74,16 +75,16 @@ void Lane::measure(Instant sent_at, Instant now) {
 }
 
 std::size_t Lane::seal_budget() const {
-  if (rate_ == 0) return kMostSealed;
-  return std::clamp(static_cast<std::size_t>(rate_ * 0.002), kLeastSealed, kMostSealed);
+  if (recent_rate_ == 0) return kMostSealed;
+  return std::clamp(static_cast<std::size_t>(recent_rate_ * 0.002), kLeastSealed, kMostSealed);
 }
 
 std::size_t Lane::kernel_budget() const {
-  if (rate_ == 0) return kMostSealed;
+  if (recent_rate_ == 0) return kMostSealed;
   // On a far line an eighth of the round trip delays nobody much, and bridges a thread that is scheduled
   // late.
   const Duration time = std::clamp(least_round_trip() / 8, kKernelTime, kMostKernelTime);
-  const double bytes = rate_ * std::chrono::duration<double>(time).count();
+  const double bytes = recent_rate_ * std::chrono::duration<double>(time).count();
   return std::clamp(std::bit_ceil(static_cast<std::size_t>(bytes)), kLeastSealed, kMostInKernel);
 }
 

@@ -134,6 +134,7 @@ class Lane {
   std::uint64_t in_flight_bytes_ = 0;
   std::uint64_t rate_bytes_ = 0;  ///< Receipted since rate_since_.
   Instant rate_since_;
+  double recent_rate_ = 0;  ///< Bytes a second of the busiest time lately; 0 while unknown.
   double rate_ = 0;         ///< Bytes a second when there is enough to send, smoothed; 0 while unknown.
   bool was_hungry_ = true;  ///< At some time since rate_since_.
 };

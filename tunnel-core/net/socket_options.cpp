@@ -1,7 +1,7 @@
 #include "tunnel-core/net/socket_options.hpp"
 
+#include <linux/tcp.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <string_view>
@@ -9,8 +9,19 @@
 namespace culvert {
 namespace {
 
+constexpr std::chrono::milliseconds kNear{2};
+
 void set(int fd, int level, int option, int value) {
   ::setsockopt(fd, level, option, &value, sizeof value);
+}
+
+/// By the least round trip that the kernel has seen, since TCP's handshake at least: the smoothed one is
+/// inflated by delayed acknowledgements.
+bool is_near(int fd) {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  if (::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0 || info.tcpi_min_rtt == 0) return false;
+  return std::chrono::microseconds{info.tcpi_min_rtt} < kNear;
 }
 
 }  // namespace
@@ -19,10 +30,8 @@ void tune_lane_socket(int fd, const LaneSocketOptions& options) {
   set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
   set_notsent_lowat(fd, options.notsent_lowat_bytes);
   set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(options.user_timeout.count()));
-  if (options.bbr) {
-    constexpr std::string_view kBbr = "bbr";
-    ::setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, kBbr.data(), kBbr.size());
-  }
+  const std::string_view control = is_near(fd) ? "cubic" : "bbr";
+  ::setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, control.data(), static_cast<socklen_t>(control.size()));
 }
 
 void set_notsent_lowat(int fd, std::size_t bytes) {
