@@ -151,7 +151,8 @@ bool Session::may_carry(const Lane& lane) const {
 /// A better lane, full at present, would deliver all that the only busy stream has before this lane delivers
 /// one frame. A stream with more than a few frames is bulk: it gains from every lane.
 bool Session::should_wait_for_better(const Stream& stream, const Lane& lane) const {
-  const std::uint64_t waiting = stream.send.unsent();
+  // Never less than the frame in question: or two lanes would each wait for the other one, for ever.
+  const std::uint64_t waiting = std::max<std::uint64_t>(stream.send.unsent(), stream.send.next_size());
   if (lanes_.size() == 1 || waiting > kFewFrames) return false;
   if (bulk_list_.front() != nullptr && bulk_list_.next(*bulk_list_.front()) != nullptr) return false;
   const Duration unknown = least_round_trip();

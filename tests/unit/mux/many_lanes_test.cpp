@@ -104,6 +104,32 @@ TEST_CASE("Lanes: what queues on a lane delays its turn", "[mux]") {
   CHECK(order(lanes.peer).front() == 1);
 }
 
+TEST_CASE("Lanes: bytes to be sent again never wait for each other's better lane", "[mux]") {
+  Lanes lanes{{10ms, 10ms, 10ms}};
+  RawPeer& peer = lanes.peer;
+  // A near line with little rate: to each lane, the other one would deliver a last byte sooner than it a
+  // frame.
+  peer.pass(600ms, false);
+  std::vector<std::pair<std::uint32_t, FrameHeader>> pings;
+  for (const std::uint32_t lane : {1U, 2U, 3U})
+    pings.emplace_back(lane, peer.take(FrameType::Ping, lane).at(0).header);
+  peer.pass(1ms);
+  for (const auto& [lane, ping] : pings) peer.send({FrameType::Pong, 0, 0, {}, ping.offset}, {}, lane);
+
+  peer.write(lanes.stream, kMaxPayload);
+  std::size_t lost = 0;
+  for (std::uint32_t lane = 1; lane <= 3 && lost == 0; ++lane) {
+    if (bytes_in(peer.take(FrameType::Data, lane)) > 0) lost = lane;
+  }
+  REQUIRE(lost > 0);
+
+  peer.session.handle_lane_lost(LaneId{static_cast<std::uint32_t>(lost)}, peer.now);
+
+  std::size_t again = 0;
+  for (std::uint32_t lane = 1; lane <= 3; ++lane) again += bytes_in(peer.take(FrameType::Data, lane));
+  CHECK(again > 0);
+}
+
 TEST_CASE("Lanes: one stream is striped over all that have room, without overlap", "[mux]") {
   Lanes lanes{{10ms, 10ms, 10ms}};
   RawPeer& peer = lanes.peer;
