@@ -31,8 +31,11 @@ NOT_IN_CORE = re.compile(
     r"|(sys/(socket|epoll|select|uio)|netinet/.*|arpa/.*|poll|netdb|pthread)\.h"
     r"|(thread|mutex|shared_mutex|condition_variable|future|fstream|iostream|filesystem)$")
 CLOCK_READ = re.compile(r"\b(steady|system|high_resolution)_clock::now\b|\bclock_gettime\b|\bgettimeofday\b")
-CPPREST = re.compile(r"(cpprest|pplx)/")
-CPPREST_HOME = "cloud-api-client/src/rest_transport.cpp"
+# Libraries that one source file keeps to itself.
+HERMITS = [
+    (re.compile(r"(cpprest|pplx)/"), "cpprest", "cloud-api-client/src/rest_transport.cpp"),
+    (re.compile(r"curl/"), "libcurl", "cloud-api-client/src/connect_exchange.cpp"),
+]
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
@@ -55,8 +58,9 @@ def check_file(file: Path) -> list[str]:
         if not found:
             continue
         quoted, name = found.group(1) == '"', found.group(2)
-        if CPPREST.match(name) and path != CPPREST_HOME:
-            mistakes.append(f"{at}: includes {name}; cpprest stays in {CPPREST_HOME}")
+        for library, known_as, cave in HERMITS:
+            if library.match(name) and path != cave:
+                mistakes.append(f"{at}: includes {name}; {known_as} stays in {cave}")
         if in_core and NOT_IN_CORE.match(name):
             mistakes.append(f"{at}: includes {name}; {home} does no I/O, threads or logging;"
                             " put this into tunnel-core/net or obs")

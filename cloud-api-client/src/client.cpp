@@ -5,11 +5,10 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
-#include "cloud-api-client/src/proxy.hpp"
+#include "cloud-api-client/include/cloud_api/wake.hpp"
 #include "cloud-api-client/src/reply_reader.hpp"
 #include "cloud-api-client/src/rest_transport.hpp"
 #include "cloud-api-client/src/status_error.hpp"
-#include "cloud-api-client/src/wake.hpp"
 
 namespace culvert::cloud_api {
 
@@ -85,9 +84,11 @@ SessionGrant read_grant(ReplyReader& reader) {
 }  // namespace
 
 struct Client::Impl {
-  Impl(GatewayUrl gateway, TlsPolicy tls, std::optional<GatewayUrl> proxy, std::string user_agent)
+  Impl(GatewayUrl gateway, TlsPolicy tls, std::shared_ptr<ProxyConnector> proxy,
+       std::shared_ptr<IdentityMemory> identity, std::string user_agent)
       : url(gateway.to_text()),
-        transport(std::move(gateway), std::move(tls), std::move(proxy), std::move(user_agent)) {}
+        transport(std::move(gateway), std::move(tls), std::move(proxy), std::move(identity),
+                  std::move(user_agent)) {}
 
   /// One call with its repetitions. `doing` completes the sentence "(… at https://gw)".
   Result<ReplyReader> call(HttpRequest request, Repeat repeat, Duration timeout, const char* doing);
@@ -141,12 +142,12 @@ Client::~Client() = default;
 Result<std::unique_ptr<Client>> Client::create(ClientConfig config) {
   auto gateway = GatewayUrl::parse(config.gateway_url);
   if (!gateway) return std::move(gateway).error();
-  auto proxy = proxy_for(*gateway, process_environment);
-  if (!proxy) return std::move(proxy).error();
+  auto memory =
+      config.identity_memory ? std::move(config.identity_memory) : std::make_shared<IdentityMemory>();
   auto tls = TlsPolicy::create(gateway->host, std::move(config.trust), config.identity);
   if (!tls) return std::move(tls).error();
-  return std::unique_ptr<Client>{new Client{
-      std::make_unique<Impl>(std::move(*gateway), std::move(*tls), std::move(*proxy), config.user_agent)}};
+  return std::unique_ptr<Client>{new Client{std::make_unique<Impl>(
+      std::move(*gateway), std::move(*tls), std::move(config.proxy), std::move(memory), config.user_agent)}};
 }
 
 void Client::cancel() {

@@ -200,6 +200,13 @@ Result<DialedSocket> Race::run(Instant deadline, const Wake& cancelled) {
 
 }  // namespace
 
+DialedSocket DialedSocket::of(int fd) {
+  int family = AF_INET;
+  socklen_t size = sizeof family;
+  ::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size);
+  return {fd, family == AF_INET6};
+}
+
 DialedSocket::~DialedSocket() {
   if (fd_ >= 0) ::close(fd_);
 }

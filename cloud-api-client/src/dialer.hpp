@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "cloud-api-client/src/wake.hpp"
+#include "cloud-api-client/include/cloud_api/wake.hpp"
 #include "tunnel-core/base/result.hpp"
 
 namespace culvert::cloud_api {
@@ -13,11 +13,14 @@ namespace culvert::cloud_api {
 class DialedSocket {
  public:
   DialedSocket(int fd, bool ipv6) : fd_(fd), ipv6_(ipv6) {}
+  /// Takes a connected socket whose kind is to be asked for.
+  static DialedSocket of(int fd);
   DialedSocket(DialedSocket&& other) noexcept : fd_(other.release()), ipv6_(other.ipv6_) {}
   DialedSocket& operator=(DialedSocket&&) = delete;
   ~DialedSocket();
 
   bool ipv6() const { return ipv6_; }
+  int fd() const { return fd_; }
   int release() {
     const int fd = fd_;
     fd_ = -1;

@@ -3,8 +3,11 @@
 #include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
 
+#include <algorithm>
+#include <array>
 #include <vector>
 
+#include "certs/site_proof.hpp"
 #include "tunnel-core/base/assert.hpp"
 
 namespace culvert::cloud_api {
@@ -47,6 +50,13 @@ int store_error(Errc code) {
   }
 }
 
+bool speaks_tunnel(const SSL* ssl) {
+  const unsigned char* name = nullptr;
+  unsigned size = 0;
+  SSL_get0_alpn_selected(ssl, &name, &size);
+  return size + 1 == sizeof kAlpnSite && std::equal(name, name + size, kAlpnSite + 1);
+}
+
 std::vector<certs::Certificate> presented_chain(X509_STORE_CTX* store) {
   std::vector<certs::Certificate> chain;
   X509* leaf = X509_STORE_CTX_get0_cert(store);
@@ -66,9 +76,10 @@ void TlsWitness::handshake_began() {
   began_ = true;
 }
 
-void TlsWitness::handshake_ended() {
+void TlsWitness::handshake_ended(bool agreed) {
   const std::lock_guard lock{mutex_};
   ended_ = true;
+  agreed_ = agreed;
 }
 
 void TlsWitness::server_refused(Error verdict) {
@@ -84,6 +95,11 @@ void TlsWitness::alert_received(int description) {
 bool TlsWitness::in_handshake() const {
   const std::lock_guard lock{mutex_};
   return began_ && !ended_;
+}
+
+bool TlsWitness::agreed() const {
+  const std::lock_guard lock{mutex_};
+  return agreed_;
 }
 
 std::optional<Error> TlsWitness::error() const {
@@ -105,6 +121,7 @@ std::optional<Error> TlsWitness::error() const {
 struct TlsPolicy::Attached {
   std::shared_ptr<const Shared> shared;
   std::shared_ptr<TlsWitness> witness;
+  bool needs_tunnel = false;  ///< Only `culvert/1` will do.
 };
 
 Result<TlsPolicy> TlsPolicy::create(std::string host, certs::Trust trust,
@@ -134,14 +151,14 @@ int TlsPolicy::attachment_index() {
 }
 
 void TlsPolicy::apply(SSL_CTX* context, const std::shared_ptr<TlsWitness>& witness) const {
-  auto* attached = new Attached{shared_, witness};
+  auto* attached = new Attached{shared_, witness, shared_->identity.has_value() && !by_proof_};
   const bool ours = SSL_CTX_set_ex_data(context, attachment_index(), attached) == 1;
   TUNNEL_ASSERT(ours);
   SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION);
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_cert_verify_callback(context, &TlsPolicy::verify, attached);
   SSL_CTX_set_info_callback(context, &TlsPolicy::observe);
-  if (shared_->identity) {
+  if (attached->needs_tunnel) {
     SSL_CTX_set_alpn_protos(context, kAlpnSite, sizeof kAlpnSite);
     const auto& chain = shared_->identity->chain;
     SSL_CTX_use_certificate(context, chain.front().native());
@@ -150,6 +167,22 @@ void TlsPolicy::apply(SSL_CTX* context, const std::shared_ptr<TlsWitness>& witne
   } else {
     SSL_CTX_set_alpn_protos(context, kAlpnAnonymous, sizeof kAlpnAnonymous);
   }
+}
+
+TlsPolicy TlsPolicy::by_proof() const {
+  TlsPolicy other = *this;
+  other.by_proof_ = shared_->identity.has_value();
+  return other;
+}
+
+std::string TlsPolicy::site_proof(SSL* ssl) const {
+  if (!by_proof_) return {};
+  std::array<std::byte, 32> exporter{};
+  const auto label = certs::kSiteProofExporter;
+  const int done = SSL_export_keying_material(ssl, reinterpret_cast<unsigned char*>(exporter.data()),
+                                              exporter.size(), label.data(), label.size(), nullptr, 0, 0);
+  TUNNEL_ASSERT(done == 1);
+  return certs::make_site_proof(shared_->identity->key, shared_->identity->chain, exporter);
 }
 
 int TlsPolicy::verify(X509_STORE_CTX* store, void* argument) {
@@ -167,7 +200,9 @@ void TlsPolicy::observe(const SSL* ssl, int where, int value) {
   const auto* attached =
       static_cast<const Attached*>(SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), attachment_index()));
   if ((where & SSL_CB_HANDSHAKE_START) != 0) attached->witness->handshake_began();
-  if ((where & SSL_CB_HANDSHAKE_DONE) != 0) attached->witness->handshake_ended();
+  if ((where & SSL_CB_HANDSHAKE_DONE) != 0) {
+    attached->witness->handshake_ended(!attached->needs_tunnel || speaks_tunnel(ssl));
+  }
   if (where == SSL_CB_READ_ALERT) attached->witness->alert_received(value & 0xFF);
 }
 

@@ -20,11 +20,14 @@ namespace culvert::cloud_api {
 class TlsWitness {
  public:
   void handshake_began();
-  void handshake_ended();
+  /// @param agreed  on the protocol that we asked for.
+  void handshake_ended(bool agreed);
   void server_refused(Error verdict);
   void alert_received(int description);
 
   bool in_handshake() const;
+  /// The handshake is done, and the protocol is the one we asked for.
+  bool agreed() const;
   /// Our verdict on the server, or what its alert means for us; nothing when TLS has nothing to say.
   std::optional<Error> error() const;
 
@@ -32,6 +35,7 @@ class TlsWitness {
   mutable std::mutex mutex_;
   bool began_ = false;
   bool ended_ = false;
+  bool agreed_ = false;
   std::optional<Error> verdict_;
   int alert_ = 0;
 };
@@ -44,6 +48,13 @@ class TlsPolicy {
 
   /// Sets up a fresh context. The context keeps what its callbacks need; this object may go first.
   void apply(SSL_CTX* context, const std::shared_ptr<TlsWitness>& witness) const;
+
+  bool has_identity() const { return shared_->identity.has_value(); }
+  /// The same policy, but with the site's proof in place of its certificate, under ALPN `http/1.1`.
+  TlsPolicy by_proof() const;
+  bool is_by_proof() const { return by_proof_; }
+  /// The value of Culvert-Site-Proof for this connection, whose handshake is done; empty unless by_proof().
+  std::string site_proof(SSL* ssl) const;
 
  private:
   struct Shared {
@@ -59,6 +70,7 @@ class TlsPolicy {
   static void observe(const SSL* ssl, int where, int value);
 
   std::shared_ptr<const Shared> shared_;  // Owned by this object and by contexts whose connections still run.
+  bool by_proof_ = false;
 };
 
 }  // namespace culvert::cloud_api

@@ -1,4 +1,4 @@
-#include "cloud-api-client/src/wake.hpp"
+#include "cloud-api-client/include/cloud_api/wake.hpp"
 
 #include <poll.h>
 #include <sys/eventfd.h>

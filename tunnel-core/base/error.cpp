@@ -132,12 +132,16 @@ std::string_view errc_name(Errc code) {
       return "daemon_unreachable";
     case Errc::Cancelled:
       return "cancelled";
+    case Errc::ProxyUnauthorized:
+      return "proxy_unauthorized";
+    case Errc::ProxyRefused:
+      return "proxy_refused";
   }
   return "unknown_error";
 }
 
 Errc errc_from_name(std::string_view name) {
-  for (std::uint16_t number = 1; number <= static_cast<std::uint16_t>(Errc::Cancelled); ++number) {
+  for (std::uint16_t number = 1; number <= static_cast<std::uint16_t>(Errc::ProxyRefused); ++number) {
     const Errc code{number};
     if (errc_name(code) == name) return code;
   }

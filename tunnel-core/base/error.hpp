@@ -77,6 +77,8 @@ enum class Errc : std::uint16_t {
   StoreFailed,
   DaemonUnreachable,
   Cancelled,
+  ProxyUnauthorized,
+  ProxyRefused,
 };
 
 /// `FlowControlViolation` -> `flow_control_violation`; a number nobody knows -> `unknown_error`.

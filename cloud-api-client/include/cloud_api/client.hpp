@@ -8,6 +8,8 @@
 
 #include "certs/verification.hpp"
 #include "cloud-api-client/include/cloud_api/error.hpp"
+#include "cloud-api-client/include/cloud_api/identity_memory.hpp"
+#include "cloud-api-client/include/cloud_api/proxy_connector.hpp"
 #include "cloud-api-client/include/cloud_api/types.hpp"
 #include "tunnel-core/base/result.hpp"
 
@@ -15,7 +17,8 @@ namespace culvert::cloud_api {
 
 constexpr Duration kDefaultTimeout = 10s;
 
-/// Who we are: the site's certificate and key. With it ALPN `culvert/1` is offered, without it `http/1.1`.
+/// Who we are: the site's certificate and key. With it ALPN `culvert/1` is offered, without it
+/// `http/1.1`.
 struct ClientIdentity {
   std::string certificate_pem;  ///< Leaf first, then its issuers.
   std::string key_pem;          ///< Kept in memory only; goes into no log.
@@ -27,13 +30,16 @@ struct ClientConfig {
   certs::Trust trust;       ///< Which server certificates are believed.
   std::optional<ClientIdentity> identity = {};
   std::string user_agent = "culvert";
+  /// Null: the gateway is reached directly. proxy_for() knows what the environment asks for.
+  std::shared_ptr<ProxyConnector> proxy = {};
+  /// How `identity` is proven; null: a memory of its own.
+  std::shared_ptr<IdentityMemory> identity_memory = {};
 };
 
 /// One gateway. All calls are thread-safe, take a deadline that covers name resolution, TLS, reply and every
 /// repetition, and return one of the errors of error.hpp with a sentence that says what to do.
 /// Where repeating is safe, a call that failed on the way or with 429 or 5xx is made up to three times with
 /// jittered pauses that honour Retry-After, within the deadline.
-/// Proxies: `https_proxy` and `no_proxy` of the environment, never for a loopback gateway.
 class Client {
  public:
   /// @error ConfigInvalid: URL that is not https://HOST[:PORT]. KeyInvalid or CertificateInvalid for an

@@ -1,6 +1,7 @@
 // Which of the project's errors a call can return, and what a caller may conclude from them.
 //
 //   the way there   NameUnresolved  ConnectionRefused  Unreachable  TimedOut
+//   a proxy         ProxyUnauthorized (407)  ProxyRefused (it forbids the gateway)
 //   TLS             TlsUntrusted  TlsThumbprintMismatch  TlsWrongName  TlsExpired  TlsNotYetValid  TlsFailed
 //   refusals        Unauthorized (401, or our certificate refused in the handshake)  Forbidden (403) Conflict
 //   (409)

@@ -2,7 +2,7 @@
 #include <map>
 
 #include "cloud-api-client/include/cloud_api/gateway_url.hpp"
-#include "cloud-api-client/src/proxy.hpp"
+#include "cloud-api-client/include/cloud_api/proxy.hpp"
 
 using namespace culvert;
 using namespace culvert::cloud_api;
@@ -74,12 +74,34 @@ TEST_CASE("Proxy: loopback gateways and those of no_proxy are reached directly",
   CHECK_FALSE(listed("other,"));
 }
 
-TEST_CASE("Proxy: one that needs a user or is not HTTP is refused, without repeating its password",
+TEST_CASE("Proxy: a login of the environment is read, %XX and all", "[cloud_api]") {
+  const auto gateway = GatewayUrl::parse("https://gw.example.net");
+  const auto found =
+      proxy_for(*gateway, environment({{"https_proxy", "http://LAB%5Ctokyo:p%40ss:%2fword@p.lan:3128"}}));
+  REQUIRE(found);
+  REQUIRE(*found);
+  CHECK((*found)->authority() == "p.lan:3128");
+  CHECK((*found)->user == "LAB\\tokyo");
+  CHECK((*found)->password == "p@ss:/word");
+  CHECK((*found)->auto_allows_basic);
+}
+
+TEST_CASE("Proxy: one that is not HTTP, or cannot be read, is refused without repeating its password",
           "[cloud_api]") {
   const auto gateway = GatewayUrl::parse("https://gw.example.net");
-  const std::string value = GENERATE("http://user:geheim@p.lan:1", "socks5://p.lan", "http://p.lan:x");
+  const std::string value =
+      GENERATE("https://user:geheim@p.lan:1", "socks5://p.lan", "http://p.lan:x",
+               "http://user:geheim%4@p.lan", "http://:geheim@p.lan", "http://user:geheim%0a@p.lan");
   const auto found = proxy_for(*gateway, environment({{"https_proxy", value}}));
   REQUIRE_FALSE(found);
   CHECK(found.error().code() == Errc::ConfigInvalid);
-  CHECK(found.error().message().find("geheim") == std::string::npos);
+  CHECK(found.error().to_string().find("geheim") == std::string::npos);
+  CHECK(found.error().to_string().find("https_proxy") != std::string::npos);
+}
+
+TEST_CASE("Proxy: methods of login have names that lead back to them", "[cloud_api]") {
+  const auto auth = GENERATE(ProxyAuth::Auto, ProxyAuth::None, ProxyAuth::Basic, ProxyAuth::Digest,
+                             ProxyAuth::Ntlm, ProxyAuth::Negotiate);
+  CHECK(proxy_auth_from_name(proxy_auth_name(auth)) == auth);
+  CHECK_FALSE(proxy_auth_from_name("plain"));
 }
