@@ -13,8 +13,9 @@ constexpr std::size_t kReadAtOnce = 256 * 1024;
 
 }  // namespace
 
-LaneDriver::LaneDriver(SessionDriver& driver, LaneId id, std::unique_ptr<TlsStream> stream)
-    : driver_(&driver), id_(id), stream_(std::move(stream)) {
+LaneDriver::LaneDriver(SessionDriver& driver, LaneId id, std::unique_ptr<TlsStream> stream,
+                       std::unique_ptr<LaneCarrier> carrier)
+    : driver_(&driver), id_(id), stream_(std::move(stream)), carrier_(std::move(carrier)) {
   tune_lane_socket(stream_->socket().native_handle(), {});
 }
 
@@ -25,7 +26,9 @@ void LaneDriver::start(std::string_view preface, ByteSpan leftover) {
     if (!slab) return lost({Errc::MemoryLimitReached, "no slab is left to read into"});
     const std::size_t n = std::min(leftover.size(), kSlabSize);
     std::memcpy(slab.data(), leftover.data(), n);
-    driver_->session().handle_bytes(id_, slab, {slab.data(), n}, driver_->now());
+    const auto kept = carrier_->unwrap(stream_->engine(), {slab.data(), n});
+    if (!kept) return lost(kept.error());
+    if (*kept != 0) driver_->session().handle_bytes(id_, slab, {slab.data(), *kept}, driver_->now());
     leftover = leftover.subspan(n);
   }
   // Records that were read ahead make no socket readable: try before the first wait.
@@ -45,7 +48,7 @@ void LaneDriver::read() {
     }
     if (!slab_) slab_ = driver_->slabs().allocate();
     if (!slab_) return lost({Errc::MemoryLimitReached, "no slab is left to read into"});
-    const ReadOutcome outcome = stream_->engine().read_some({slab_.data(), kSlabSize});
+    const ReadOutcome outcome = carrier_->read_some(stream_->engine(), {slab_.data(), kSlabSize});
     if (outcome.kind == ReadOutcome::Kind::Data) {
       total += outcome.n;
       driver_->session().handle_bytes(id_, slab_, {slab_.data(), outcome.n}, driver_->now());
@@ -55,7 +58,9 @@ void LaneDriver::read() {
     if (outcome.kind == ReadOutcome::Kind::Closed && driver_->session().is_closed(id_)) break;
     if (outcome.kind == ReadOutcome::Kind::Closed)
       return lost({Errc::SessionClosed, "the peer closed the lane"});
-    if (outcome.kind == ReadOutcome::Kind::Failed) return lost(stream_->last_error());
+    if (outcome.kind == ReadOutcome::Kind::Failed) {
+      return lost(carrier_->broken() ? *carrier_->broken() : stream_->last_error());
+    }
     slab_ = {};
     wait_readable();
     break;
@@ -111,35 +116,19 @@ bool LaneDriver::seal_frames() {
     lowat_ = in_kernel;
     set_notsent_lowat(stream_->socket().native_handle(), in_kernel);
   }
-  while (engine.unsent() + packed_ < budget) {
+  while (engine.unsent() + carrier_->packed() < budget) {
     const auto frame = driver_->session().poll_transmit(id_, driver_->now());
     if (!frame) {
-      seal_packed();
+      if (const auto sealed = carrier_->finish(engine); !sealed) lost(sealed.error());
       return false;
     }
-    if (frame->payload.empty() && frame->head.size() >= kPackBelow) {
-      if (!seal_packed()) return false;
-      if (!engine.seal(frame->head)) {
-        lost(stream_->last_error());
-        return false;
-      }
-      continue;
+    if (const auto taken = carrier_->put(engine, *frame); !taken) {
+      lost(taken.error());
+      return false;
     }
-    if (packed_ + frame->size() > kMaxFrameSize && !seal_packed()) return false;
-    std::ranges::copy(frame->head, pack_ + packed_);
-    std::ranges::copy(frame->payload, pack_ + packed_ + frame->head.size());
-    packed_ += frame->size();
   }
-  seal_packed();
+  if (const auto sealed = carrier_->finish(engine); !sealed) lost(sealed.error());
   return driver_ != nullptr;
-}
-
-bool LaneDriver::seal_packed() {
-  if (packed_ == 0) return true;
-  const auto sealed = stream_->engine().seal({pack_, packed_});
-  packed_ = 0;
-  if (!sealed) lost(stream_->last_error());
-  return sealed.has_value();
 }
 
 void LaneDriver::lost(const Error& reason) {
@@ -148,7 +137,7 @@ void LaneDriver::lost(const Error& reason) {
   const auto keep = shared_from_this();
   driver_ = nullptr;
   slab_ = {};
-  stream_->close();
+  end_connection();
   driver.lane_lost(id_, reason);
 }
 
@@ -156,6 +145,11 @@ void LaneDriver::close() {
   if (driver_ == nullptr) return;
   driver_ = nullptr;
   slab_ = {};
+  end_connection();
+}
+
+void LaneDriver::end_connection() {
+  carrier_->say_close(stream_->engine());
   stream_->close();
 }
 

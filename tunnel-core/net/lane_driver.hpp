@@ -3,7 +3,7 @@
 //   read:   wait -> up to 256 KiB of records, each into a slab
 //           -> Session::handle_bytes -> SessionDriver::flush
 //
-//   write:  Session::poll_transmit -> seal (full frames from their slab, small ones packed)
+//   write:  Session::poll_transmit -> seal (by its carrier: full frames from their slab, small ones packed)
 //           -> one send
 #pragma once
 
@@ -12,6 +12,7 @@
 
 #include "tunnel-core/base/limits.hpp"
 #include "tunnel-core/mux/session.hpp"
+#include "tunnel-core/net/lane_carrier.hpp"
 #include "tunnel-core/net/tls_stream.hpp"
 
 namespace culvert {
@@ -20,7 +21,8 @@ class SessionDriver;
 
 class LaneDriver : public std::enable_shared_from_this<LaneDriver> {
  public:
-  LaneDriver(SessionDriver& driver, LaneId id, std::unique_ptr<TlsStream> stream);
+  LaneDriver(SessionDriver& driver, LaneId id, std::unique_ptr<TlsStream> stream,
+             std::unique_ptr<LaneCarrier> carrier);
 
   /// @param preface   sent before the first frame: the 101 of the gateway; may be empty.
   /// @param leftover  bytes that were read behind the HTTP head; may be empty.
@@ -39,19 +41,18 @@ class LaneDriver : public std::enable_shared_from_this<LaneDriver> {
   void wait_readable();
   void wait_writable();
   bool seal_frames();
-  bool seal_packed();
+  void end_connection();
   void lost(const Error& reason);
 
   SessionDriver* driver_;  ///< Null once closed.
   const LaneId id_;
   std::unique_ptr<TlsStream> stream_;
+  const std::unique_ptr<LaneCarrier> carrier_;
   SlabRef slab_;
   std::uint64_t seen_bytes_ = 0;
   std::uint64_t idle_bytes_ = 0;  ///< Received at the last release_idle_memory().
-  std::size_t packed_ = 0;
   std::size_t lowat_ = 0;
   bool write_blocked_ = false;
-  std::byte pack_[kMaxFrameSize];
 };
 
 }  // namespace culvert

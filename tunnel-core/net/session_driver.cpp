@@ -14,6 +14,7 @@ SessionDriver::SessionDriver(DataThread& thread, ProcessMemory& process, const S
                              SessionObserver& observer)
     : thread_(thread),
       observer_(observer),
+      role_(config.role),
       now_(thread.clock().now()),
       session_(config, thread.slabs(), process, now_),
       timer_(thread.io()),
@@ -37,12 +38,12 @@ void SessionDriver::close_everything() {
 
 Result<void> SessionDriver::add_lane(LaneId id, std::uint32_t epoch, ByteCount peer_replay,
                                      std::unique_ptr<TlsStream>& stream, std::string_view preface,
-                                     ByteSpan leftover) {
+                                     ByteSpan leftover, Carrier carrier) {
   refresh_now();
   auto attached = session_.attach_lane(id, epoch, peer_replay, now_);
   if (!attached) return attached;
   deliver_session_events();  // Lanes of an older epoch leave before the new one can take their number.
-  auto lane = std::make_shared<LaneDriver>(*this, id, std::move(stream));
+  auto lane = std::make_shared<LaneDriver>(*this, id, std::move(stream), LaneCarrier::create(carrier, role_));
   lanes_.emplace(id, lane);
   observer_.handle_lane_up(id);
   lane->start(preface, leftover);

@@ -48,7 +48,8 @@ class SessionDriver {
   /// A lane whose HELLO was authorised; see LaneDriver::start() for preface and leftover.
   /// @error those of Session::attach_lane(); `stream` is untouched then.
   Result<void> add_lane(LaneId id, std::uint32_t epoch, ByteCount peer_replay,
-                        std::unique_ptr<TlsStream>& stream, std::string_view preface, ByteSpan leftover);
+                        std::unique_ptr<TlsStream>& stream, std::string_view preface, ByteSpan leftover,
+                        Carrier carrier = Carrier::Culvert);
   /// Gives a lane back in order; handle_lane_closed() follows.
   void retire_lane(LaneId id);
 
@@ -88,6 +89,7 @@ class SessionDriver {
 
   DataThread& thread_;
   SessionObserver& observer_;
+  const Role role_;
   Instant now_;
   Session session_;
   asio::steady_timer timer_;
