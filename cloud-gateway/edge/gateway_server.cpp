@@ -30,13 +30,19 @@ SlabArena make_arena(const GatewayLimits& limits) {
   return std::move(*arena);
 }
 
-PeerVerifier site_verifier(const certs::Certificate& root) {
+SiteJudge site_judge(const certs::Certificate& root) {
   const certs::Trust trust = certs::PinnedRoots{{root}};
-  return [trust](X509*, STACK_OF(X509) * chain) -> Result<void> {
+  return [trust](const std::vector<certs::Certificate>& chain) {
+    return certs::verify_site(chain, trust, certs::utc_now());
+  };
+}
+
+PeerVerifier site_verifier(SiteJudge judge) {
+  return [judge = std::move(judge)](X509*, STACK_OF(X509) * chain) -> Result<void> {
     std::vector<certs::Certificate> presented;
     for (int i = 0; i < sk_X509_num(chain); ++i)
       presented.push_back(certs::Certificate::share(sk_X509_value(chain, i)));
-    const auto identity = certs::verify_site(presented, trust, certs::utc_now());
+    const auto identity = judge(presented);
     if (!identity) return identity.error();
     return {};
   };
@@ -80,9 +86,9 @@ Result<void> GatewayServer::start_data_threads() {
 
 Result<void> GatewayServer::start() {
   const GatewayLimits& limits = gateway_.config.limits;
-  const certs::Certificate& root = gateway_.sites_authority.root();
+  const SiteJudge judge = site_judge(gateway_.sites_authority.root());
   auto tls = TlsContext::server({certs::chain_to_pem(gateway_.server.chain),
-                                 std::string{gateway_.server.key.to_pem().view()}, site_verifier(root)});
+                                 std::string{gateway_.server.key.to_pem().view()}, site_verifier(judge)});
   if (!tls) return std::move(tls).error();
   if (auto started = start_data_threads(); !started) return started;
 
@@ -94,7 +100,7 @@ Result<void> GatewayServer::start() {
   registry_.emplace(registry, shards_);
   control_.emplace(gateway_, *registry_);
   admission_.emplace(*registry_, *gateway_.policy, limits.session_memory);
-  front_.emplace(front_io_, control_threads_, *tls, control_->api(), *admission_, FrontConfig{});
+  front_.emplace(front_io_, control_threads_, *tls, judge, control_->api(), *admission_, FrontConfig{});
   waiting_room_.emplace(front_io_, limits.guest_connections, kPatienceForFirstByte,
                         [this](WaitingRoom::Socket socket) { front_->serve(std::move(socket)); });
   if (auto opened = open_listeners(); !opened) return opened;

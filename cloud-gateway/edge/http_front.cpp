@@ -8,6 +8,7 @@
 
 #include "certs/certificate.hpp"
 #include "certs/site_identity.hpp"
+#include "certs/site_proof.hpp"
 #include "tunnel-core/net/deadline.hpp"
 #include "tunnel-core/net/run_blocking.hpp"
 #include "tunnel-core/obs/log.hpp"
@@ -59,11 +60,12 @@ struct HttpFront::Connection {
   std::uint64_t requests = 0;
 };
 
-HttpFront::HttpFront(asio::io_context& io, asio::thread_pool& control, TlsContext tls, ApiRouter& router,
-                     const LaneAdmission& admission, const FrontConfig& config)
+HttpFront::HttpFront(asio::io_context& io, asio::thread_pool& control, TlsContext tls, SiteJudge judge,
+                     ApiRouter& router, const LaneAdmission& admission, const FrontConfig& config)
     : io_(io),
       control_(control),
       tls_(std::move(tls)),
+      judge_(std::move(judge)),
       router_(router),
       admission_(admission),
       config_(config),
@@ -138,13 +140,17 @@ asio::awaitable<bool> HttpFront::serve_request(ConnectionPtr connection) {
     co_return false;
   }
   ++connection->requests;
-  if (connection->identity && asks_for_lane(parser.get())) {
-    offer_lane(*connection, parser.get());
+  auto identity = identify(*connection, parser.get());
+  if (!identity) {
+    refuse(*connection, http_status(identity.error().code()), identity.error());
+    co_return false;
+  }
+  if (*identity && asks_for_lane(parser.get())) {
+    offer_lane(*connection, parser.get(), **identity);
     co_return false;
   }
   const bool keep_alive = parser.get().keep_alive() && !too_large && !closed_;
-  ApiRequest request =
-      api_request(parser.get(), too_large, connection->peer, connection->identity, new_request_id());
+  ApiRequest request = api_request(parser.get(), too_large, connection->peer, *identity, new_request_id());
   const std::string request_id = request.request_id;
   const ApiResponse answer = co_await ask_router(std::move(request));
   http::response<http::string_body> response = form_response(answer, request_id, keep_alive);
@@ -154,6 +160,32 @@ asio::awaitable<bool> HttpFront::serve_request(ConnectionPtr connection) {
     co_return false;
   }
   co_return true;
+}
+
+/// Who asks: by the certificate of the handshake, by the proof in the request, or nobody that is known.
+/// @error Unauthorized: a proof that does not hold.
+Result<std::optional<SiteCertificate>> HttpFront::identify(const Connection& connection,
+                                                           const HttpRequest& message) const {
+  const TlsEngine& tls = connection.stream.engine();
+  const auto value =
+      message[boost::beast::string_view{certs::kSiteProofHeader.data(), certs::kSiteProofHeader.size()}];
+  if (connection.identity || value.empty() || tls.selected_alpn() == kTunnelAlpn) return connection.identity;
+  auto chain = certs::open_site_proof({value.data(), value.size()}, tls.exporter(certs::kSiteProofExporter));
+  if (!chain) return std::move(chain).error();
+  const auto identity = judge_(*chain);
+  if (!identity) {
+    return Error{Errc::Unauthorized,
+                 "the certificate in Culvert-Site-Proof is not accepted: " + identity.error().message()};
+  }
+  return std::optional{SiteCertificate{chain->front().serial(), *identity}};
+}
+
+void HttpFront::refuse(Connection& connection, int status, const Error& error) {
+  const std::string request_id = new_request_id();
+  spdlog::info("peer={} refused request={} reason={}: {}", connection.peer, request_id,
+               errc_name(error.code()), error.message());
+  say_last(connection, http_refusal(status, error, request_id));
+  connection.stream.close();
 }
 
 /// A client that leaves between requests, with or without close_notify, is nothing to talk about.
@@ -170,10 +202,11 @@ void HttpFront::say_last(Connection& connection, const std::string& text) {
   if (engine.seal(as_bytes(text))) engine.flush();
 }
 
-void HttpFront::offer_lane(Connection& connection, const HttpRequest& message) {
+void HttpFront::offer_lane(Connection& connection, const HttpRequest& message,
+                           const SiteCertificate& identity) {
   const std::string request_id = new_request_id();
   const bool bytes_behind = connection.buffer.size() > 0;
-  const LaneRequest request = lane_request(message, bytes_behind, *connection.identity, request_id);
+  const LaneRequest request = lane_request(message, bytes_behind, identity, request_id);
   const auto admitted = admission_.judge(request, connection.stream.engine());
   if (admitted) return admission_.hand_over(*admitted, connection.stream.detach(), request_id);
   const Error& error = admitted.error();

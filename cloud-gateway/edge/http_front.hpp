@@ -6,9 +6,14 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/thread_pool.hpp>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <set>
+#include <vector>
 
+#include "certs/certificate.hpp"
+#include "certs/site_identity.hpp"
 #include "cloud-gateway/api/api_router.hpp"
 #include "cloud-gateway/edge/http_request.hpp"
 #include "cloud-gateway/edge/lane_admission.hpp"
@@ -24,11 +29,14 @@ struct FrontConfig {
   Duration idle_timeout = 60s;     ///< Between requests.
 };
 
+/// Judges a chain that a site has proven to own, as the handshake with `culvert/1` does.
+using SiteJudge = std::function<Result<certs::SiteIdentity>(const std::vector<certs::Certificate>& chain)>;
+
 class HttpFront {
  public:
   /// Everything outlives the front. All of it runs on `io`'s one thread, handlers of the API on `control`.
-  HttpFront(boost::asio::io_context& io, boost::asio::thread_pool& control, TlsContext tls, ApiRouter& router,
-            const LaneAdmission& admission, const FrontConfig& config);
+  HttpFront(boost::asio::io_context& io, boost::asio::thread_pool& control, TlsContext tls, SiteJudge judge,
+            ApiRouter& router, const LaneAdmission& admission, const FrontConfig& config);
 
   /// A connection whose first byte has come. Closed at once when there are too many.
   void serve(boost::asio::ip::tcp::socket socket);
@@ -44,13 +52,17 @@ class HttpFront {
   boost::asio::awaitable<bool> handshake(ConnectionPtr connection);
   boost::asio::awaitable<bool> serve_request(ConnectionPtr connection);
   boost::asio::awaitable<ApiResponse> ask_router(ApiRequest request);
-  void offer_lane(Connection& connection, const HttpRequest& message);
+  Result<std::optional<SiteCertificate>> identify(const Connection& connection,
+                                                  const HttpRequest& message) const;
+  void offer_lane(Connection& connection, const HttpRequest& message, const SiteCertificate& identity);
+  void refuse(Connection& connection, int status, const Error& error);
   void refuse_broken(Connection& connection, const boost::system::error_code& error);
   void say_last(Connection& connection, const std::string& text);
 
   boost::asio::io_context& io_;
   boost::asio::thread_pool& control_;
   TlsContext tls_;
+  const SiteJudge judge_;
   ApiRouter& router_;
   const LaneAdmission& admission_;
   const FrontConfig config_;

@@ -29,6 +29,8 @@ LaneRequest lane_request(const HttpRequest& message, bool bytes_behind, const Si
   return {text_of(message.target()),
           text_of(message[http::field::upgrade]),
           http::token_list{message[http::field::connection]}.exists("upgrade"),
+          text_of(message[http::field::sec_websocket_key]),
+          text_of(message[http::field::sec_websocket_version]),
           text_of(message["Culvert-Hello"]),
           bytes_behind,
           identity,

@@ -7,6 +7,7 @@
 #include "cloud-gateway/api/api_router.hpp"
 #include "tunnel-core/daemon/process.hpp"
 #include "tunnel-core/net/hello_proof.hpp"
+#include "tunnel-core/net/websocket_framing.hpp"
 #include "tunnel-core/obs/log.hpp"
 
 namespace culvert {
@@ -31,9 +32,28 @@ std::string_view reason_phrase(int status) {
   }
 }
 
-std::string switching_protocols(const Hello& answer) {
-  return "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: culvert/1\r\nCulvert-Hello: " +
-         to_hex(encode_hello(answer)) + "\r\n\r\n";
+std::string switching_protocols(const LaneAdmission::Admitted& admitted, const Hello& answer) {
+  std::string text = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n";
+  if (admitted.carrier == Carrier::WebSocket) {
+    text += "Upgrade: websocket\r\nSec-WebSocket-Accept: " + websocket_accept(admitted.websocket_key) +
+            "\r\nSec-WebSocket-Protocol: culvert.1\r\n";
+  } else {
+    text += "Upgrade: culvert/1\r\n";
+  }
+  return text + "Culvert-Hello: " + to_hex(encode_hello(answer)) + "\r\n\r\n";
+}
+
+/// @error UsageInvalid.
+Result<Carrier> carrier_of(const LaneRequest& request) {
+  using boost::beast::iequals;
+  if (request.connection_upgrade && iequals(request.upgrade, "culvert/1")) return Carrier::Culvert;
+  if (!request.connection_upgrade || !iequals(request.upgrade, "websocket")) {
+    return Error{Errc::UsageInvalid, "a lane needs Connection: Upgrade and Upgrade: culvert/1 or websocket"};
+  }
+  if (request.websocket_version != "13" || !is_websocket_key(request.websocket_key)) {
+    return Error{Errc::UsageInvalid, "a WebSocket needs Sec-WebSocket-Version: 13 and a Sec-WebSocket-Key"};
+  }
+  return Carrier::WebSocket;
 }
 
 void refuse_on(TlsStream& stream, const Error& error, const std::string& request_id) {
@@ -53,9 +73,8 @@ std::string http_refusal(int status, const Error& error, const std::string& requ
 
 Result<LaneAdmission::Admitted> LaneAdmission::judge(const LaneRequest& request, const TlsEngine& tls) const {
   if (request.bytes_behind) return Error{Errc::UsageInvalid, "bytes followed the request before its answer"};
-  if (!request.connection_upgrade || !boost::beast::iequals(request.upgrade, "culvert/1")) {
-    return Error{Errc::UsageInvalid, "a lane needs Connection: Upgrade and Upgrade: culvert/1"};
-  }
+  const auto carrier = carrier_of(request);
+  if (!carrier) return carrier.error();
   const auto session = ApiRouter::session_of_path(request.path);
   if (!session) return session.error();
   const auto bytes = from_hex(request.hello_hex);
@@ -76,7 +95,7 @@ Result<LaneAdmission::Admitted> LaneAdmission::judge(const LaneRequest& request,
   if (!proofs_equal(expected, hello->proof)) {
     return Error{Errc::Unauthorized, "the proof in Culvert-Hello does not fit this session and connection"};
   }
-  return Admitted{*session, *hello, *entry};
+  return Admitted{*session, *hello, *entry, *carrier, request.websocket_key};
 }
 
 void LaneAdmission::hand_over(const Admitted& admitted, TlsStream::Detached connection,
@@ -95,12 +114,14 @@ void LaneAdmission::hand_over(const Admitted& admitted, TlsStream::Detached conn
         if (session == nullptr || session->driver().session().ended()) {
           return refuse_on(*stream, {Errc::UnknownSession, "the session has ended"}, request_id);
         }
+        stream->engine().use_bulk_buffers();  // With ALPN http/1.1 it was a stranger's connection until now.
         const Hello& hello = admitted.hello;
         Hello answer{kProtocolVersion, hello.epoch, hello.lane, memory, {}};
         answer.proof = hello_proof(admitted.entry.secret, Role::Gateway, stream->engine(), admitted.session,
                                    hello.epoch, hello.lane);
-        const auto added = session->driver().add_lane(hello.lane, hello.epoch, hello.replay_memory, stream,
-                                                      switching_protocols(answer), {});
+        const auto added =
+            session->driver().add_lane(hello.lane, hello.epoch, hello.replay_memory, stream,
+                                       switching_protocols(admitted, answer), {}, admitted.carrier);
         if (!added) refuse_on(*stream, added.error(), request_id);
       });
 }

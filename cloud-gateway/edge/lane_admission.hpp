@@ -9,6 +9,7 @@
 
 #include "cloud-gateway/control/policy.hpp"
 #include "cloud-gateway/data/session_registry.hpp"
+#include "tunnel-core/net/lane_carrier.hpp"
 #include "tunnel-core/net/tls_stream.hpp"
 #include "tunnel-core/wire/hello.hpp"
 
@@ -19,8 +20,10 @@ struct LaneRequest {
   std::string path;
   std::string upgrade;  ///< The Upgrade header.
   bool connection_upgrade = false;
-  std::string hello_hex;      ///< The Culvert-Hello header.
-  bool bytes_behind = false;  ///< Something followed the request: nobody may send before the 101.
+  std::string websocket_key;      ///< Sec-WebSocket-Key.
+  std::string websocket_version;  ///< Sec-WebSocket-Version.
+  std::string hello_hex;          ///< The Culvert-Hello header.
+  bool bytes_behind = false;      ///< Something followed the request: nobody may send before the 101.
   SiteCertificate identity;
   std::string request_id;
 };
@@ -34,6 +37,8 @@ class LaneAdmission {
     SessionId session;
     Hello hello;
     SessionRegistry::Entry entry;
+    Carrier carrier = Carrier::Culvert;
+    std::string websocket_key;  ///< For Carrier::WebSocket.
   };
 
   /// Everything that can be judged on the accepting thread: form, identity, policy, session, proof.
