@@ -39,13 +39,14 @@ PeerVerifier gateway_verifier(certs::Trust trust, std::string host) {
 class RunningAgent {
  public:
   RunningAgent(const AgentConfig& config, DataThread& thread, cloud_api::GatewayUrl gateway,
-               cloud_api::Client& client, TlsContext tls)
+               cloud_api::Client& client, LaneRoute& route)
       : config_(config),
         thread_(thread),
         client_(client),
+        route_(route),
         memory_(config.process_memory),
         link_({std::move(gateway), config.gateway_url, config.session_memory, config.open_timeout}, thread,
-              memory_, control_, client, std::move(tls)),
+              memory_, control_, client, route),
         table_(thread.io(), link_),
         live_(thread.io(), table_, config.port_pool),
         forwards_(config, &live_),
@@ -76,6 +77,7 @@ class RunningAgent {
 
   ~RunningAgent() {
     client_.cancel();
+    route_.stop();
     control_.stop();
     control_.join();
   }
@@ -171,6 +173,7 @@ class RunningAgent {
   const AgentConfig& config_;
   DataThread& thread_;
   cloud_api::Client& client_;
+  LaneRoute& route_;
   ProcessMemory memory_;
   asio::thread_pool control_{1};
   GatewayLink link_;
@@ -196,18 +199,33 @@ Result<void> run_agent(const AgentConfig& config) {
   if (!identity) return std::move(identity).error();
   auto gateway = cloud_api::GatewayUrl::parse(config.gateway_url);
   if (!gateway) return std::move(gateway).error();
+  use_keytab(config.proxy);
+  auto proxy = open_proxy(config.proxy, *gateway, cloud_api::process_environment);
+  if (!proxy) return std::move(proxy).error();
+  if (*proxy) {
+    const cloud_api::ProxySettings& settings = (*proxy)->settings();
+    spdlog::info("gateway={} is reached by way of proxy={} of {}", config.gateway_url, settings.authority(),
+                 settings.source);
+  }
+  const auto memory = std::make_shared<cloud_api::IdentityMemory>(config.transport.identity);
   auto client = cloud_api::Client::create(
-      {config.gateway_url, config.trust, *identity, "culvert-agent/" CULVERT_VERSION});
+      {config.gateway_url, config.trust, *identity, "culvert-agent/" CULVERT_VERSION, *proxy, memory});
   if (!client) return std::move(client).error();
   auto tls = TlsContext::client({identity->certificate_pem, identity->key_pem, std::string{kTunnelAlpn},
                                  gateway_verifier(config.trust, gateway->host)});
   if (!tls) return std::move(tls).error();
+  auto proof_tls =
+      TlsContext::client({{}, {}, std::string{kHttpAlpn}, gateway_verifier(config.trust, gateway->host)});
+  if (!proof_tls) return std::move(proof_tls).error();
+  auto site = parse_identity(*identity);
+  if (!site) return std::move(site).error();
   auto arena = SlabArena::create(config.process_memory.value + kSlack);
   if (!arena) return std::move(arena).error();
   auto thread = DataThread::create(*arena, arena->size());
   if (!thread) return std::move(thread).error();
+  LaneRoute route{{*tls, *proof_tls, std::move(*site), *proxy, memory, config.transport.carrier}};
   {
-    RunningAgent agent{config, **thread, *gateway, **client, *tls};
+    RunningAgent agent{config, **thread, *gateway, **client, route};
     if (auto started = agent.start(); !started) return started;
     agent.run();
   }

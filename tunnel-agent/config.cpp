@@ -92,6 +92,17 @@ void read_depot(ConfigReader& reader, DepotConfig& depot) {
   }
 }
 
+void read_transport(ConfigReader& reader, TransportConfig& transport) {
+  std::string carrier = "auto";
+  reader.choice("transport.carrier", carrier, {"auto", "culvert", "websocket"});
+  if (carrier != "auto") transport.carrier = carrier == "websocket" ? Carrier::WebSocket : Carrier::Culvert;
+  std::string identity = "auto";
+  reader.choice("transport.identity", identity, {"auto", "certificate", "proof"});
+  if (identity == "auto") return;
+  transport.identity =
+      identity == "proof" ? cloud_api::IdentityBy::Proof : cloud_api::IdentityBy::Certificate;
+}
+
 void read_log(ConfigReader& reader, LogConfig& log) {
   reader.choice("log.level", log.level, {"trace", "debug", "info", "warning", "error"});
   reader.choice("log.format", log.format, {"text", "json"});
@@ -140,6 +151,8 @@ Result<AgentConfig> load_config(const fs::path& named) {
   } else {
     reader->reject("forwards.port_pool", parsed.error().message());
   }
+  read_proxy(*reader, config.proxy);
+  read_transport(*reader, config.transport);
   read_limits(*reader, config);
   read_depot(*reader, config.depot);
   read_log(*reader, config.log);
@@ -155,6 +168,14 @@ Result<cloud_api::ClientIdentity> load_identity(const AgentConfig& config) {
   auto chain = read_file(config.certificate_file);
   if (!chain) return std::move(chain).error();
   return cloud_api::ClientIdentity{std::move(*chain), std::move(*key)};
+}
+
+Result<certs::KeyAndChain> parse_identity(const cloud_api::ClientIdentity& identity) {
+  auto key = certs::PrivateKey::from_pem(identity.key_pem);
+  if (!key) return std::move(key).error();
+  auto chain = certs::chain_from_pem(identity.certificate_pem);
+  if (!chain) return std::move(chain).error();
+  return certs::KeyAndChain{std::move(*key), std::move(*chain)};
 }
 
 std::string new_config_text(const std::string& gateway_url, bool pinned_roots) {
@@ -184,6 +205,26 @@ gateway_url = "{}"
 {}
 # root_fingerprint = ""
 # thumbprint = ""
+
+[proxy]
+# The HTTP proxy that leads to the gateway: http://HOST:PORT, or "direct" for none. Default: https_proxy and no_proxy
+# of the environment, which are never used for a gateway on loopback.
+# url = "http://proxy.example.net:3128"
+# How to log in there: none, basic (sends the password in the clear), digest, ntlm (NTLMv2), negotiate (Kerberos), or
+# auto: the strongest that the proxy offers, never basic for the user named here.
+# auth = "auto"
+# The user, for ntlm with its domain ('DOMAIN\user'), and a file with nothing but the password (mode 0600).
+# user = ""
+# password_file = "proxy.password"
+# For negotiate: the keytab (mode 0600) to log in with. Default: the ticket cache of the agent's process.
+# keytab = "proxy.keytab"
+
+[transport]
+# How the gateway is spoken to where something in between does not let everything pass; auto finds out by itself.
+# carrier: culvert, or websocket where the upgrade to culvert/1 is refused.
+# carrier = "auto"
+# identity: by certificate in TLS, or by proof (a signature) where only http/1.1 may be offered.
+# identity = "auto"
 
 [forwards]
 # The ports `culvert-agent forward add` chooses from when --port does not name one.

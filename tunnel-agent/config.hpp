@@ -3,14 +3,18 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 
+#include "certs/key_store.hpp"
 #include "certs/verification.hpp"
 #include "cloud-api-client/include/cloud_api/client.hpp"
 #include "firewall-vib/depot_server.hpp"
 #include "tunnel-agent/port_pool.hpp"
+#include "tunnel-agent/proxy_config.hpp"
 #include "tunnel-core/base/time.hpp"
 #include "tunnel-core/base/units.hpp"
+#include "tunnel-core/net/lane_carrier.hpp"
 #include "tunnel-core/obs/log.hpp"
 
 namespace culvert {
@@ -23,6 +27,12 @@ struct DepotConfig {
   firewall::DepotListen listen;  ///< Port 80, all addresses.
 };
 
+/// What is fixed about the way to the gateway; nothing: what gets through.
+struct TransportConfig {
+  std::optional<Carrier> carrier;
+  std::optional<cloud_api::IdentityBy> identity;
+};
+
 struct AgentConfig {
   std::filesystem::path file;      ///< agent.toml itself.
   std::filesystem::path data_dir;  ///< DIR: lock, admin.sock, forwards.d. Default: where `file` is.
@@ -31,6 +41,9 @@ struct AgentConfig {
   std::filesystem::path certificate_file;
   std::filesystem::path key_file;
   certs::Trust trust;  ///< Already read and checked.
+
+  ProxyConfig proxy;
+  TransportConfig transport;
 
   PortPool port_pool;
   ByteCount session_memory;  ///< Windows and replay of the session; 8 MiB to 64 GiB. Default: an eighth of
@@ -52,6 +65,10 @@ Result<AgentConfig> load_config(const std::filesystem::path& file);
 /// The site's certificate and key.
 /// @error NotFound, FileUnreadable, FileUnsafe with the chmod that mends it, KeyInvalid, CertificateInvalid.
 Result<cloud_api::ClientIdentity> load_identity(const AgentConfig& config);
+
+/// The same, ready to sign with.
+/// @error KeyInvalid, CertificateInvalid.
+Result<certs::KeyAndChain> parse_identity(const cloud_api::ClientIdentity& identity);
 
 /// The agent.toml of a site that has just joined, every key explained.
 /// @param pinned_roots  true: roots from trust.pem beside it; false: the system's.

@@ -71,7 +71,7 @@ asio::steady_timer::duration ticks(Duration duration) {
 }  // namespace
 
 GatewayLink::GatewayLink(LinkConfig config, DataThread& thread, ProcessMemory& memory,
-                         asio::thread_pool& control, cloud_api::Client& client, TlsContext tls)
+                         asio::thread_pool& control, cloud_api::Client& client, LaneRoute& route)
     : config_(std::move(config)),
       thread_(thread),
       memory_(memory),
@@ -80,7 +80,7 @@ GatewayLink::GatewayLink(LinkConfig config, DataThread& thread, ProcessMemory& m
       instance_id_(random_bytes(16)),
       since_(utc_now_text()),
       keeper_(
-          {config_.gateway, config_.session_memory, config_.most_lanes}, thread, std::move(tls),
+          {config_.gateway, config_.session_memory, config_.most_lanes}, thread, route,
           [this](const Error& error) { note_failure(error); }, die_of_bug),
       pause_timer_(thread.io()),
       drain_timer_(thread.io()),

@@ -37,7 +37,7 @@ class GatewayLink final : public SessionObserver, public StreamSink {
  public:
   /// @param client  used on `control` only. Everything outlives the link.
   GatewayLink(LinkConfig config, DataThread& thread, ProcessMemory& memory, boost::asio::thread_pool& control,
-              cloud_api::Client& client, TlsContext tls);
+              cloud_api::Client& client, LaneRoute& route);
 
   /// Told of session and targets, for close_when_down. Set before start().
   void set_forwards(ForwardTable& forwards) { forwards_ = &forwards; }

@@ -159,8 +159,12 @@ Result<Joined> join_gateway(std::string_view text, const fs::path& dir, certs::U
   auto joining = certs::JoiningString::decode(text);
   if (!joining) return std::move(joining).error();
   if (auto valid = joining->check_expiry(now); !valid) return std::move(valid).error();
-  auto client =
-      cloud_api::Client::create({.gateway_url = joining->gateway_url, .trust = joining->trust_anchor()});
+  const auto gateway = cloud_api::GatewayUrl::parse(joining->gateway_url);
+  if (!gateway) return gateway.error();
+  auto proxy = open_proxy({}, *gateway, cloud_api::process_environment);
+  if (!proxy) return std::move(proxy).error();
+  auto client = cloud_api::Client::create(
+      {.gateway_url = joining->gateway_url, .trust = joining->trust_anchor(), .proxy = *proxy});
   if (!client) return std::move(client).error();
 
   auto place = JoiningDir::open(dir);

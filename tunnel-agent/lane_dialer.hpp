@@ -1,5 +1,6 @@
-// Makes one lane: TCP to the gateway (every address of its name), TLS with the site's certificate, HELLO in
-// the upgrade.
+// Makes one lane: TCP to the gateway (every address of its name, or through a proxy), TLS with the site's
+// certificate or proof, HELLO in the upgrade. Where one way is blocked, another is tried within the same
+// dial.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -7,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "tunnel-agent/lane_route.hpp"
 #include "tunnel-core/base/time.hpp"
 #include "tunnel-core/net/tls_stream.hpp"
 #include "tunnel-core/wire/hello.hpp"
@@ -29,14 +31,16 @@ struct LaneDial {
 struct DialedLane {
   std::unique_ptr<TlsStream> stream;
   ByteCount peer_replay{};
-  Bytes leftover;  ///< Frames that came right behind the 101.
+  Bytes leftover;  ///< What came right behind the 101, as the carrier has it.
+  Carrier carrier = Carrier::Culvert;
 };
 
 /// @error NameUnresolved, ConnectionRefused, Unreachable, TimedOut; those of TLS; UnknownSession (404),
 /// EpochInvalid
 ///        (409), Unauthorized (401, 403), ShuttingDown (503), ReplyInvalid (not a gateway, or a broken
-///        proof).
-boost::asio::awaitable<Result<DialedLane>> dial_lane(boost::asio::io_context& io, TlsContext tls,
+///        proof); ProxyUnauthorized, ProxyRefused.
+/// @param route  outlives the dial.
+boost::asio::awaitable<Result<DialedLane>> dial_lane(boost::asio::io_context& io, LaneRoute& route,
                                                      LaneDial dial);
 
 }  // namespace culvert

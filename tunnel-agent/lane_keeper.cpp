@@ -31,16 +31,16 @@ std::optional<LaneDial> dial_of_endpoint(LaneDial dial,
 
 bool is_connection_trouble(Errc code) {
   return code == Errc::NameUnresolved || code == Errc::ConnectionRefused || code == Errc::Unreachable ||
-         code == Errc::TimedOut;
+         code == Errc::TimedOut || code == Errc::ProxyRefused;
 }
 
 }  // namespace
 
-LaneKeeper::LaneKeeper(LaneKeeperConfig config, DataThread& thread, TlsContext tls, FailureHandler on_failure,
-                       TaskGroup::FailureHandler on_bug)
+LaneKeeper::LaneKeeper(LaneKeeperConfig config, DataThread& thread, LaneRoute& route,
+                       FailureHandler on_failure, TaskGroup::FailureHandler on_bug)
     : config_(std::move(config)),
       thread_(thread),
-      tls_(std::move(tls)),
+      route_(route),
       on_failure_(std::move(on_failure)),
       wake_(thread.io()),
       dials_(thread.io().get_executor(), std::move(on_bug)) {}
@@ -132,10 +132,10 @@ void LaneKeeper::dial(std::uint32_t epoch) {
 asio::awaitable<void> LaneKeeper::run_dial(std::uint64_t generation, LaneDial dial,
                                            std::optional<LaneDial> nearer) {
   Result<DialedLane> lane = Error{Errc::Unreachable, "not tried"};
-  if (nearer) lane = co_await dial_lane(thread_.io(), tls_, *nearer);
+  if (nearer) lane = co_await dial_lane(thread_.io(), route_, *nearer);
   // The endpoint is a short cut; the gateway's own URL leads to the session as well.
   const bool fall_back = !nearer || (!lane && is_connection_trouble(lane.error().code()));
-  if (fall_back) lane = co_await dial_lane(thread_.io(), tls_, dial);
+  if (fall_back) lane = co_await dial_lane(thread_.io(), route_, dial);
   if (generation != generation_) co_return;
   --pending_;
   if (lane) {
@@ -148,8 +148,8 @@ asio::awaitable<void> LaneKeeper::run_dial(std::uint64_t generation, LaneDial di
 
 void LaneKeeper::handle_lane(const LaneDial& dial, DialedLane lane) {
   if (dial.epoch < driver_->session().epoch()) return;  // The gateway has discarded it as well.
-  const auto added =
-      driver_->add_lane(dial.lane, dial.epoch, lane.peer_replay, lane.stream, {}, lane.leftover);
+  const auto added = driver_->add_lane(dial.lane, dial.epoch, lane.peer_replay, lane.stream, {},
+                                       lane.leftover, lane.carrier);
   if (!added) return handle_failure(dial, added.error());
   extra_pause_ = {};
 }

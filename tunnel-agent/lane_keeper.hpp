@@ -27,8 +27,8 @@ class LaneKeeper {
   /// Told of every dial that failed for a reason that a person may have to see to.
   using FailureHandler = std::function<void(const Error&)>;
 
-  /// @param thread  outlives the keeper, as `on_failure` does.
-  LaneKeeper(LaneKeeperConfig config, DataThread& thread, TlsContext tls, FailureHandler on_failure,
+  /// @param thread, route  outlive the keeper, as `on_failure` does.
+  LaneKeeper(LaneKeeperConfig config, DataThread& thread, LaneRoute& route, FailureHandler on_failure,
              TaskGroup::FailureHandler on_bug);
 
   /// Until stop(), or until the gateway says that it does not know the session (UnknownSession).
@@ -54,7 +54,7 @@ class LaneKeeper {
 
   const LaneKeeperConfig config_;
   DataThread& thread_;
-  const TlsContext tls_;
+  LaneRoute& route_;
   const FailureHandler on_failure_;
 
   // Of the session that run() keeps.
