@@ -116,6 +116,15 @@ class Commands {
     return {};
   }
 
+  /// @return the exit code; a finding is not an error of ours.
+  Result<int> doctor() const {
+    auto config = load_config(options_.config);
+    if (!config) return std::move(config).error();
+    auto healthy = cli_.doctor(*config, options_.json, cli_.out, cli_.err);
+    if (!healthy) return std::move(healthy).error();
+    return *healthy ? kExitDone : kExitFailed;
+  }
+
   Result<void> status() const {
     auto answer = ask_running();
     if (answer) {
@@ -226,6 +235,11 @@ void declare(CLI::App& app, Options& options) {
                       "culvert-agent run --config /etc/culvert/agent.toml");
   declare_forward(app, options);
   declare_firewall(app, options);
+  CLI::App* doctor = command_with_config(
+      app, options, "doctor",
+      "Find out what is wrong between here and the gateway; 0 when nothing is, 1 with findings",
+      "culvert-agent doctor --json");
+  doctor->add_flag("--json", options.json, "One JSON object on standard output");
   CLI::App* status =
       command_with_config(app, options, "status", "Show session, lanes, forwards, streams and backlog",
                           "culvert-agent status --json");
@@ -263,6 +277,10 @@ int AgentCli::execute(const std::vector<std::string>& arguments) const {
   } catch (const CLI::ParseError& error) {
     err << "culvert-agent: " << escape_controls(usage_error(app, error).text()) << "\n";
     return kExitUsage;
+  }
+  if (app.got_subcommand("doctor")) {
+    const auto code = Commands{*this, options}.doctor();
+    return code ? *code : report_error("culvert-agent", code.error());
   }
   const auto done = dispatch(app, Commands{*this, options});
   if (done) return kExitDone;

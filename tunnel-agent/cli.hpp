@@ -15,6 +15,9 @@ struct AgentCli {
   std::istream& in;                                     ///< Where `join -` reads.
   std::ostream& out;                                    ///< Results, and nothing else.
   std::ostream& err;                                    ///< Hints and errors.
+  /// `culvert-agent doctor`: progress to `err`, the report to `out`. @return whether all is well.
+  std::function<Result<bool>(const AgentConfig&, bool json, std::ostream& out, std::ostream& err)> doctor =
+      {};
 
   /// @param arguments  without the program's name.
   /// @return the exit code: 0 done, 1 failed, 2 wrong usage or configuration.

@@ -3,6 +3,7 @@
 
 #include "tunnel-agent/agent.hpp"
 #include "tunnel-agent/cli.hpp"
+#include "tunnel-agent/doctor/command.hpp"
 #include "tunnel-core/daemon/process.hpp"
 #include "tunnel-core/obs/log.hpp"
 
@@ -14,5 +15,6 @@ int main(int argc, char** argv) {
   }
   // spdlog begins on standard output, which belongs to results.
   static_cast<void>(culvert::start_logging({}));
-  return culvert::AgentCli{culvert::run_agent, std::cin, std::cout, std::cerr}.execute(arguments);
+  return culvert::AgentCli{culvert::run_agent, std::cin, std::cout, std::cerr, culvert::doctor_command}
+      .execute(arguments);
 }

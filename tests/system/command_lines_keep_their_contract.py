@@ -12,7 +12,7 @@ from support.scenario import Done, LocalPair, PairError, agent, check, free_port
 GATEWAY_COMMANDS = ["", "init", "run", "org", "org add", "org list", "org remove", "target", "target add", "target list",
                     "target remove", "site", "site list", "site remove", "join-token", "status"]
 AGENT_COMMANDS = ["", "join", "run", "forward", "forward add", "forward list", "forward remove", "firewall",
-                  "status"]
+                  "doctor", "status"]
 
 
 def scenario(folder: Path) -> None:

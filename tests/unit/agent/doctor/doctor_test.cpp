@@ -1,0 +1,203 @@
+// Conclusions of the doctor, from facts made up here: no network, no clock.
+#include <catch2/catch.hpp>
+
+#include "tunnel-agent/doctor/agent_check.hpp"
+#include "tunnel-agent/doctor/gateway_conclusions.hpp"
+#include "tunnel-agent/doctor/machine_check.hpp"
+#include "tunnel-agent/doctor/probe_socket.hpp"
+
+using namespace culvert;
+using nlohmann::json;
+
+namespace {
+
+constexpr const char* kHealth =
+    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
+    R"({"status":"ok","version":"0.1.0","protocols":[1],"time":"2026-11-22T03:00:00Z"})";
+const certs::UtcTime kNoon{std::chrono::seconds{1795316400}};  // 2026-11-22T03:00:00Z
+
+GatewayFacts healthy() {
+  GatewayFacts facts;
+  facts.host = "gw.example";
+  facts.addresses = {{"192.0.2.1:443", Reach::Connected, "connected"}};
+  facts.tls = TlsOutcome::Done;
+  facts.tls_version = "TLSv1.3";
+  facts.certificate = PresentedCertificate{};
+  facts.certificate->subject = "CN=gw.example";
+  facts.certificate->issuer = "CN=Provider: server certificates";
+  facts.certificate->names_host = true;
+  facts.certificate->not_before = kNoon - certs::days(1);
+  facts.certificate->not_after = kNoon + certs::days(1);
+  facts.reply = parse_http_reply(kHealth);
+  facts.asked_at = kNoon;
+  return facts;
+}
+
+std::vector<std::string> ids(const std::vector<Finding>& findings) {
+  std::vector<std::string> result;
+  for (const Finding& finding : findings) result.push_back(finding.id);
+  return result;
+}
+
+using Ids = std::vector<std::string>;
+
+Ids with_reach(Reach reach) {
+  GatewayFacts facts = healthy();
+  facts.addresses = {{"192.0.2.1:443", reach, "seen"}};
+  return ids(conclude_gateway(facts));
+}
+
+Ids with_verdict(Errc code, bool names_host = true, const std::string& issuer = "CN=Box") {
+  GatewayFacts facts = healthy();
+  facts.certificate->verdict = Error{code, "why"};
+  facts.certificate->names_host = names_host;
+  facts.certificate->issuer = issuer;
+  return ids(conclude_gateway(facts));
+}
+
+Ids with_reply(const char* bytes) {
+  GatewayFacts facts = healthy();
+  facts.reply = parse_http_reply(bytes);
+  return ids(conclude_gateway(facts));
+}
+
+json status(const std::string& state, const std::string& id, const std::string& limit, int backlog,
+            int sent) {
+  return {{"session", {{"state", state}, {"id", id}, {"since", "s"}, {"error", "e"}, {"limited_by", limit}}},
+          {"lanes", {{{"id", 1}, {"state", "up"}, {"sent_bytes", sent}, {"received_bytes", 7}}}},
+          {"forwards", json::array()},
+          {"backlog_bytes", backlog}};
+}
+
+const ControlFact kWorks{true, {}};
+
+}  // namespace
+
+TEST_CASE("Doctor: a gateway that answers as it should gives no finding", "[doctor]") {
+  REQUIRE(conclude_gateway(healthy()).empty());
+}
+
+TEST_CASE("Doctor: name, route, silence and refusal are told apart", "[doctor]") {
+  GatewayFacts nameless = healthy();
+  nameless.resolve_error = "Name or service not known";
+  CHECK(ids(conclude_gateway(nameless)) == Ids{"name_unresolved"});
+  CHECK(with_reach(Reach::NoRoute) == Ids{"no_route"});
+  CHECK(with_reach(Reach::Silent) == Ids{"port_filtered"});
+  CHECK(with_reach(Reach::Refused) == Ids{"port_refused"});
+  CHECK(with_reach(Reach::Forbidden) == Ids{"port_forbidden_here"});
+}
+
+TEST_CASE("Doctor: of several addresses the one that came furthest decides", "[doctor]") {
+  GatewayFacts facts = healthy();
+  facts.addresses = {{"[2001:db8::1]:443", Reach::NoRoute, "no route"},
+                     {"192.0.2.1:443", Reach::Silent, "none"}};
+  CHECK(ids(conclude_gateway(facts)) == Ids{"port_filtered"});
+}
+
+TEST_CASE("Doctor: what is wrong with a certificate is told apart", "[doctor]") {
+  CHECK(with_verdict(Errc::TlsExpired) == Ids{"certificate_expired"});
+  CHECK(with_verdict(Errc::TlsNotYetValid) == Ids{"certificate_not_yet_valid"});
+  CHECK(with_verdict(Errc::TlsWrongName) == Ids{"wrong_name"});
+  CHECK(with_verdict(Errc::TlsThumbprintMismatch) == Ids{"thumbprint_mismatch"});
+  CHECK(with_verdict(Errc::TlsUntrusted) == Ids{"tls_interception"});
+  CHECK(with_verdict(Errc::TlsUntrusted, false) == Ids{"wrong_ca"});
+  CHECK(with_verdict(Errc::TlsUntrusted, true, "CN=Other: server certificates") == Ids{"wrong_ca"});
+}
+
+TEST_CASE("Doctor: a wrong clock is blamed only where the certificate is in time for the gateway",
+          "[doctor]") {
+  GatewayFacts facts = healthy();
+  facts.asked_at = kNoon + certs::days(400);
+  facts.certificate->verdict = Error{Errc::TlsExpired, "why"};
+  CHECK(ids(conclude_gateway(facts)) == Ids{"clock_skew"});
+  facts.certificate->not_after = kNoon - std::chrono::hours{1};
+  CHECK(ids(conclude_gateway(facts)) == Ids{"certificate_expired", "clock_skew"});
+  facts.certificate->verdict.reset();
+  facts.asked_at = kNoon - std::chrono::seconds{61};
+  CHECK(ids(conclude_gateway(facts)) == Ids{"clock_skew"});
+  facts.asked_at = kNoon + std::chrono::seconds{59};
+  CHECK(conclude_gateway(facts).empty());
+}
+
+TEST_CASE("Doctor: a portal, another server and a server without TLS are told apart", "[doctor]") {
+  CHECK(with_reply("HTTP/1.1 302 Found\r\nLocation: https://login.hotel.example/x\r\n\r\n") ==
+        Ids{"captive_portal"});
+  CHECK(with_reply("HTTP/1.1 511 Network Authentication Required\r\n\r\n") == Ids{"captive_portal"});
+  CHECK(with_reply("HTTP/1.1 302 Found\r\nLocation: https://gw.example/x\r\n\r\n") == Ids{"not_a_gateway"});
+  CHECK(with_reply("HTTP/1.1 404 Not Found\r\nServer: nginx\r\n\r\n<html>") == Ids{"not_a_gateway"});
+  CHECK(with_reply("SSH-2.0") == Ids{"not_a_gateway"});
+  GatewayFacts plain = healthy();
+  plain.tls = TlsOutcome::NotTls;
+  plain.plain_reply = parse_http_reply("HTTP/1.0 404 Not Found\r\n\r\n");
+  CHECK(ids(conclude_gateway(plain)) == Ids{"not_a_gateway"});
+  plain.plain_reply.reset();
+  plain.tls = TlsOutcome::Silent;
+  CHECK(ids(conclude_gateway(plain)) == Ids{"handshake_unanswered"});
+  plain.tls = TlsOutcome::Ended;
+  CHECK(ids(conclude_gateway(plain)) == Ids{"handshake_cut"});
+}
+
+TEST_CASE("Doctor: a proxy that wants a login is told from one that refuses", "[doctor]") {
+  GatewayFacts facts = healthy();
+  facts.proxy = "p.lan:3128";
+  facts.proxy_error = Error{Errc::ProxyUnauthorized, "407"};
+  CHECK(ids(conclude_gateway(facts)) == Ids{"proxy_needs_login"});
+  facts.proxy_error = Error{Errc::ProxyRefused, "403"};
+  CHECK(ids(conclude_gateway(facts)) == Ids{"proxy_refuses"});
+  facts.proxy_error = Error{Errc::ConnectionRefused, "refused"};
+  CHECK(ids(conclude_gateway(facts)) == Ids{"proxy_failed"});
+}
+
+TEST_CASE("Doctor: the site's certificate is warned of two weeks before its end", "[doctor]") {
+  CHECK(conclude_certificate("f", kNoon + certs::days(14), kNoon).empty());
+  CHECK(ids(conclude_certificate("f", kNoon + certs::days(13), kNoon)) == Ids{"certificate_ends_soon"});
+  CHECK(ids(conclude_certificate("f", kNoon - certs::days(1), kNoon)) == Ids{"site_certificate_expired"});
+}
+
+TEST_CASE("Doctor: a disk without room for bytes or for files is full", "[doctor]") {
+  CHECK(conclude_disk({"d", kLeastDiskBytes, kLeastDiskFiles}).empty());
+  CHECK(conclude_disk({"d", kLeastDiskBytes, {}}).empty());
+  CHECK(ids(conclude_disk({"d", 0, 100})) == Ids{"disk_full"});
+  CHECK(ids(conclude_disk({"d", 1 << 30, 0})) == Ids{"disk_full"});
+}
+
+TEST_CASE("Doctor: control that works beside lanes that cannot be made is data that is blocked", "[doctor]") {
+  const json down = status("down", "00000000000004d2", "", 0, 0);
+  const auto findings = conclude_status(down, down, kWorks);
+  REQUIRE(ids(findings) == Ids{"data_blocked"});
+  CHECK(findings.front().cause == "control works but data is blocked");
+  CHECK(ids(conclude_status(status("down", "", "", 0, 0), status("down", "", "", 0, 0), kWorks)) ==
+        Ids{"session_down"});
+  CHECK(conclude_status(down, down, {}).empty());  // The way there is at fault, which another finding says.
+  CHECK(conclude_status(status("up", "1", "source", 0, 0), down, kWorks).empty());  // Just coming back.
+}
+
+TEST_CASE("Doctor: lanes that carry nothing while bytes wait are data that is blocked", "[doctor]") {
+  const json stuck = status("up", "1", "line", 4096, 100);
+  CHECK(ids(conclude_status(stuck, stuck, kWorks)) == Ids{"data_blocked"});
+  CHECK(conclude_status(status("up", "1", "source", 0, 100), status("up", "1", "source", 0, 100), kWorks)
+            .empty());
+}
+
+TEST_CASE("Doctor: what limits a busy session is told apart, and a source that gives less is no trouble",
+          "[doctor]") {
+  for (const std::string limit : {"window", "memory", "line"}) {
+    CHECK(ids(conclude_status(status("up", "1", limit, 9, 1), status("up", "1", limit, 9, 2), kWorks)) ==
+          Ids{"limited_by_" + limit});
+  }
+  CHECK(
+      conclude_status(status("up", "1", "source", 9, 1), status("up", "1", "source", 9, 2), kWorks).empty());
+  CHECK(conclude_status(status("up", "1", "source", 9, 1), status("up", "1", "line", 9, 2), kWorks).empty());
+}
+
+TEST_CASE("Doctor: a site that the gateway refuses is told from a gateway in trouble", "[doctor]") {
+  CHECK(conclude_control(kWorks).empty());
+  CHECK(ids(conclude_control({true, Error{Errc::Unauthorized, "401"}})) == Ids{"identity_refused"});
+  CHECK(ids(conclude_control({true, Error{Errc::ServerFailed, "500"}})) == Ids{"control_failed"});
+}
+
+TEST_CASE("Doctor: an HTTP answer is whole when its body is", "[doctor]") {
+  CHECK_FALSE(is_whole_reply("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab"));
+  CHECK(is_whole_reply("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc"));
+  CHECK_FALSE(is_whole_reply("HTTP/1.1 200 OK\r\n\r\nabc"));
+}

@@ -1,0 +1,138 @@
+#include "tunnel-agent/doctor/doctor.hpp"
+
+#include <fmt/format.h>
+
+#include <future>
+#include <mutex>
+#include <thread>
+
+#include "tunnel-agent/doctor/agent_check.hpp"
+#include "tunnel-agent/doctor/gateway_conclusions.hpp"
+#include "tunnel-agent/doctor/gateway_probe.hpp"
+#include "tunnel-agent/doctor/machine_check.hpp"
+#include "tunnel-agent/proxy_config.hpp"
+#include "tunnel-core/daemon/admin_socket.hpp"
+
+namespace culvert {
+
+namespace {
+
+constexpr Duration kControl = 2500ms;
+constexpr Duration kStatus = 3s;
+constexpr Duration kBetweenLooks = 1200ms;
+
+struct GatewayPart {
+  std::vector<Finding> findings;
+  ControlFact control;
+};
+
+struct AgentPart {
+  bool runs = false;
+  std::optional<Error> error;  ///< It runs and does not answer.
+  nlohmann::json before;
+  nlohmann::json now;
+};
+
+class Doctor {
+ public:
+  Doctor(const AgentConfig& config, cloud_api::GatewayUrl url,
+         std::shared_ptr<cloud_api::ProxyConnector> proxy,
+         const std::function<void(std::string_view)>& progress)
+      : config_(config), url_(std::move(url)), proxy_(std::move(proxy)), progress_(progress) {}
+
+  DoctorReport run() {
+    auto gateway = std::async(std::launch::async, [this] { return look_at_gateway(); });
+    auto agent = std::async(std::launch::async, [this] { return look_at_agent(); });
+    DoctorReport report;
+    report.gateway = config_.gateway_url;
+    add(report, check_identity(config_));
+    add(report, check_disk(config_));
+    tell("machine: identity and disk looked at");
+    const AgentPart running = agent.get();
+    report.agent_runs = running.runs;
+    GatewayPart way = gateway.get();
+    add(report, std::move(way.findings));
+    add(report, conclude_control(way.control));
+    if (!running.runs) {
+      add(report, check_forward_ports(config_));
+      tell("forwards: ports looked at");
+    } else if (running.error) {
+      add(report, {{"agent_unresponsive", "the running agent does not answer", running.error->text(),
+                    "ask again; if it stays so, start the agent again and look into its log"}});
+    } else {
+      add(report, conclude_status(running.before, running.now, way.control));
+    }
+    return report;
+  }
+
+ private:
+  static void add(DoctorReport& report, std::vector<Finding> findings) {
+    for (Finding& finding : findings) report.findings.push_back(std::move(finding));
+  }
+
+  void tell(const std::string& line) {
+    const std::lock_guard guard{mutex_};
+    progress_(line);
+  }
+
+  GatewayPart look_at_gateway() {
+    tell("gateway: looking at name, way and certificate of " + config_.gateway_url);
+    GatewayPart part;
+    part.findings = conclude_gateway(probe_gateway(url_.host, url_.port, config_.trust, proxy_.get()));
+    if (!part.findings.empty() && part.findings.front().id != "clock_skew") return part;
+    tell("gateway: asking whether it knows this site");
+    // An identity that cannot be read is a finding of check_identity().
+    auto identity = load_identity(config_);
+    if (!identity) return part;
+    part.control.asked = true;
+    auto client = cloud_api::Client::create(
+        {config_.gateway_url, config_.trust, std::move(*identity), "culvert-agent doctor", proxy_,
+         std::make_shared<cloud_api::IdentityMemory>(config_.transport.identity)});
+    if (!client) {
+      part.control.error = std::move(client).error();
+    } else if (auto site = (*client)->site(kControl); !site) {
+      part.control.error = std::move(site).error();
+    }
+    return part;
+  }
+
+  AgentPart look_at_agent() {
+    tell("agent: asking for its status, twice");
+    AgentPart part;
+    auto before = ask_agent(part);
+    if (!before) return part;
+    std::this_thread::sleep_for(kBetweenLooks);  // Two looks need a distance.
+    part.before = std::move(*before);
+    if (auto now = ask_agent(part)) part.now = std::move(*now);
+    return part;
+  }
+
+  std::optional<nlohmann::json> ask_agent(AgentPart& part) const {
+    auto answer = admin_call(config_.data_dir, {"status", {{"streams", false}}}, kStatus);
+    part.runs = answer ||
+                (answer.error().code() != Errc::DaemonUnreachable && answer.error().code() != Errc::NotFound);
+    if (answer) return std::move(*answer);
+    part.error = std::move(answer).error();
+    return std::nullopt;
+  }
+
+  const AgentConfig& config_;
+  const cloud_api::GatewayUrl url_;
+  const std::shared_ptr<cloud_api::ProxyConnector> proxy_;  ///< Shared with the REST client.
+  const std::function<void(std::string_view)>& progress_;
+  std::mutex mutex_;
+};
+
+}  // namespace
+
+Result<DoctorReport> run_doctor(const AgentConfig& config,
+                                const std::function<void(std::string_view)>& progress) {
+  auto url = cloud_api::GatewayUrl::parse(config.gateway_url);
+  if (!url) return std::move(url).error();
+  use_keytab(config.proxy);
+  auto proxy = open_proxy(config.proxy, *url, cloud_api::process_environment);
+  if (!proxy) return std::move(proxy).error();
+  return Doctor{config, std::move(*url), std::move(*proxy), progress}.run();
+}
+
+}  // namespace culvert

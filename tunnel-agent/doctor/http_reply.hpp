@@ -1,0 +1,29 @@
+// An HTTP answer of anybody: only what conclusions need.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "certs/utc_time.hpp"
+
+namespace culvert {
+
+struct HttpReply {
+  int status = 0;
+  std::string location;  ///< Header fields as they came; empty when absent.
+  std::string server;
+  std::string date;
+  std::string content_type;
+  std::string body;  ///< As much as was read.
+
+  bool is_gateway_health() const;  ///< 200 with the object of docs/rest-api.md.
+  /// The answerer's clock: `time` of a gateway's health, else the Date header.
+  std::optional<certs::UtcTime> time() const;
+  std::string host_of_location() const;  ///< Lower case, without port; empty when it names none.
+};
+
+/// @return nothing when the bytes do not begin as an HTTP answer does.
+std::optional<HttpReply> parse_http_reply(std::string_view bytes);
+
+}  // namespace culvert
