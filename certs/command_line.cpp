@@ -201,7 +201,7 @@ void add_looking_commands(CLI::App& app, Options& options, Action& action, std::
   CLI::App* show = app.add_subcommand("inspect", "Show certificates, a request, or a key's public half");
   show->add_option("FILE", options.file, "PEM file")->required();
   show->add_flag("--json", options.json, "As JSON");
-  show->footer("Example: culvert-certs inspect /var/lib/culvert/site.pem --json");
+  show->footer("Example: culvert-certs inspect /var/lib/culvert-agent/site.pem --json");
   show->callback([&] { action = [&](std::ostream& out) { return inspect(options, out); }; });
 
   CLI::App* look =
@@ -210,7 +210,7 @@ void add_looking_commands(CLI::App& app, Options& options, Action& action, std::
   look->add_flag("--json", options.json, "As JSON");
   look->footer(
       "Exit code 1 when there is a problem; warnings alone give 0.\n"
-      "Example: culvert-certs check /var/lib/culvert");
+      "Example: culvert-certs check /var/lib/culvert-agent");
   look->callback([&] { action = [&](std::ostream& out) { return check(options, out); }; });
 
   CLI::App* joining = app.add_subcommand("joining-string", "Look into joining strings");
@@ -228,8 +228,9 @@ void add_looking_commands(CLI::App& app, Options& options, Action& action, std::
 
 int run_command_line(int argc, const char* const* argv, std::istream& in, std::ostream& out) {
   CLI::App app{"Certificates of Culvert: authorities, servers, sites", kProgram};
+  app.set_version_flag("--version", std::string{kProgram} + " " CULVERT_VERSION);
   app.require_subcommand(1);
-  app.footer("Example: culvert-certs inspect /var/lib/culvert/site.pem");
+  app.footer("Example: culvert-certs inspect /var/lib/culvert-agent/site.pem");
   Options options;
   Action action;
   add_issuing_commands(app, options, action);

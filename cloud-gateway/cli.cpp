@@ -33,7 +33,8 @@ class CommandLine {
     CLI::App* app = nullptr;
     CliCommand::Kind kind = CliCommand::Kind::Admin;
     std::string admin_command;
-    std::map<std::string, std::string> values;  // Positionals by argument name.
+    std::map<std::string, std::string> values;  // Positionals and options by argument name.
+    std::vector<std::string> windows;
   };
 
   void add_init();
@@ -41,6 +42,7 @@ class CommandLine {
   void add_orgs();
   void add_targets();
   void add_sites();
+  void add_limits();
   void add_status();
   CLI::App* group(const char* name, const char* about);
   Leaf& leaf(CLI::App* parent, CliCommand::Kind kind, const char* name, const char* about,
@@ -48,6 +50,8 @@ class CommandLine {
   Leaf& admin(CLI::App* parent, const char* name, const char* admin_command, const char* about,
               const std::string& example, const std::vector<Positional>& positionals);
   void with_json(Leaf& leaf);
+  void with_option(Leaf& leaf, const char* name, const char* type, const char* meaning);
+  void with_limit_scope(Leaf& leaf);
   CliCommand command_of(const Leaf& leaf) const;
 
   CLI::App app_{
@@ -75,6 +79,7 @@ CommandLine::CommandLine() {
   add_orgs();
   add_targets();
   add_sites();
+  add_limits();
   add_status();
 }
 
@@ -149,6 +154,43 @@ void CommandLine::add_sites() {
         {{"ORG", "The org"}, {"SITE", "The site's name: a-z, 0-9, '-'"}});
 }
 
+void CommandLine::add_limits() {
+  CLI::App* limit = group("limit", "Bandwidth limits and ceilings of lanes, in force at once");
+  Leaf& set = admin(
+      limit, "set", "limit.set", "Limit the payload of an org, of one of its sites or targets, or its lanes",
+      "culvert-gateway limit set acme --up 500Mbit/s --down 500Mbit/s\n"
+      "  culvert-gateway limit set acme --site tokyo --up 20Mbit/s --window \"mon-fri 08:00-18:00\"\n"
+      "  culvert-gateway limit set acme --lanes 4\n"
+      "What is not named stays as it was. Windows are by this host's clock.",
+      {{"ORG", "The org"}});
+  with_limit_scope(set);
+  with_option(set, "--up", "RATE", "From sources to targets, like 100Mbit/s, or unlimited");
+  with_option(set, "--down", "RATE", "From targets to sources");
+  with_option(set, "--lanes", "N", "The most lanes of a session, 1 to 32, or default");
+  with_json(set);
+  with_json(admin(limit, "list", "limit.list", "List the limits", "culvert-gateway limit list acme",
+                  {{"ORG", "Of this org only", false}}));
+  Leaf& remove = admin(limit, "remove", "limit.remove", "Remove a limit, or windows of it",
+                       "culvert-gateway limit remove acme --site tokyo", {{"ORG", "The org"}});
+  with_limit_scope(remove);
+  with_json(remove);
+}
+
+void CommandLine::with_limit_scope(Leaf& leaf) {
+  with_option(leaf, "--site", "SITE", "Of this site; without it of all");
+  with_option(leaf, "--target", "TARGET", "To this target; without it to all");
+  leaf.app
+      ->add_option("--window", leaf.windows,
+                   "A part of the week, like \"mon-fri 08:00-18:00\"; may be given several times")
+      ->type_name("WINDOW")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+}
+
+void CommandLine::with_option(Leaf& leaf, const char* name, const char* type, const char* meaning) {
+  leaf.app->add_option(name, leaf.values[name + 2], meaning)->type_name(type);
+}
+
 void CommandLine::add_status() {
   with_json(admin(&app_, "status", "status", "Show the running gateway: sessions, streams, health",
                   "culvert-gateway status --json", {}));
@@ -216,6 +258,7 @@ CliCommand CommandLine::command_of(const Leaf& leaf) const {
   for (const auto& [key, value] : leaf.values) {
     if (!value.empty()) command.arguments[key] = value;
   }
+  if (!leaf.windows.empty()) command.arguments["windows"] = leaf.windows;
   return command;
 }
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "tunnel-core/daemon/bandwidth_limit.hpp"
+
 namespace culvert {
 
 using nlohmann::json;
@@ -44,7 +46,37 @@ std::string uptime_text(std::int64_t seconds) {
   return std::to_string(seconds / 86400) + " d";
 }
 
+/// `acme/tokyo to dr-db`.
+std::string scope_text(const json& limit) {
+  std::string text = text_of(limit, "org");
+  if (!limit.at("site").is_null()) text += "/" + text_of(limit, "site");
+  if (!limit.at("target").is_null()) text += " to " + text_of(limit, "target");
+  return text;
+}
+
+CliOutput render_limits(const json& result) {
+  std::vector<Row> rows;
+  for (const json& limit : result.at("limits")) {
+    const json& now = limit.at("now").at("window");
+    rows.push_back({scope_text(limit), "-", rate_text(limit, "up_bits_per_s"),
+                    rate_text(limit, "down_bits_per_s"), now.is_null() ? "now" : ""});
+    for (const json& window : limit.at("windows"))
+      rows.push_back({"", text_of(window, "window"), rate_text(window, "up_bits_per_s"),
+                      rate_text(window, "down_bits_per_s"), now == window.at("window") ? "now" : ""});
+  }
+  std::string text;
+  if (!rows.empty())
+    text =
+        render_table({"LIMIT", "WINDOW (" + text_of(result, "time_zone") + ")", "UP", "DOWN", "NOW"}, rows);
+  if (!result.at("lanes").empty())
+    text += (text.empty() ? "" : "\n") +
+            render_table({"ORG", "LANES AT MOST"}, rows_of(result.at("lanes"), {"org", "lanes"}));
+  if (text.empty()) return {"", "no limits; set one with 'culvert-gateway limit set ORG --up RATE'\n"};
+  return {text, ""};
+}
+
 CliOutput render_list(const std::string& command, const json& result) {
+  if (command == "limit.list") return render_limits(result);
   if (command == "org.list") {
     if (result.at("orgs").empty()) return {"", "no orgs yet; add one with 'culvert-gateway org add NAME'\n"};
     return {render_table({"ORG", "SITES", "TARGETS", "SINCE"},
@@ -83,6 +115,15 @@ std::string render_status(const json& status) {
           (audit.at("intact").get<bool>() ? text_of(audit, "entries") + " entries, intact"
                                           : text_of(audit, "error")) +
           "\n";
+  for (const json& limit : status.value("limits", json::array())) {
+    const json& now = limit.at("now");
+    const json& limiting = limit.at("limiting");
+    text += "limit     " + scope_text(limit) + ": up " + rate_text(now, "up_bits_per_s") + ", down " +
+            rate_text(now, "down_bits_per_s") +
+            (now.at("window").is_null() ? "" : " (" + text_of(now, "window") + ")") +
+            (limiting.at("up").get<bool>() ? ", limiting up" : "") +
+            (limiting.at("down").get<bool>() ? ", limiting down" : "") + "\n";
+  }
   if (status.at("sessions").empty()) return text;
   auto rows = rows_of(status.at("sessions"), {"org", "site", "state", "lanes", "streams", "", "", "since"});
   for (std::size_t i = 0; i < rows.size(); ++i) {
@@ -97,6 +138,18 @@ std::string render_status(const json& status) {
 /// What was done, and what usually comes next.
 std::string done_text(const std::string& command, const json& result) {
   const std::string org = text_of(result, "org");
+  if (command.starts_with("limit.")) {
+    std::string text;
+    if (result.contains("now")) {
+      const json& now = result.at("now");
+      text = "limit of " + scope_text(result) + " now: up " + rate_text(now, "up_bits_per_s") + ", down " +
+             rate_text(now, "down_bits_per_s") +
+             (now.at("window").is_null() ? "" : " (" + text_of(now, "window") + ")") + "\n";
+    }
+    if (result.contains("lanes"))
+      text += "lanes of org " + org + " at most: " + text_of(result, "lanes") + "\n";
+    return text;
+  }
   if (command == "org.add")
     return "org " + org + " added; next: culvert-gateway target add " + org + " NAME HOST:PORT\n";
   if (command == "org.remove")

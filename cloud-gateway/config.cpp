@@ -1,11 +1,9 @@
 #include "cloud-gateway/config.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <charconv>
 
 #include "certs/server_name.hpp"
+#include "tunnel-core/daemon/common_config.hpp"
 #include "tunnel-core/daemon/config_reader.hpp"
 #include "tunnel-core/daemon/files.hpp"
 
@@ -36,21 +34,8 @@ void read_limits(ConfigReader& reader, GatewayLimits& limits) {
     if (value > 0_B && value < kMinMemory)
       reader.reject(key, "is too small; write \"8 MiB\" or more, or 0 for automatic");
   }
-  if (limits.session_memory > 0_B && limits.process_memory > 0_B &&
-      limits.process_memory < limits.session_memory)
-    reader.reject("limits.process_memory", "is less than session_memory; raise it, or lower session_memory");
-}
-
-void read_log(ConfigReader& reader, LogConfig& log) {
-  reader.choice("log.level", log.level, {"trace", "debug", "info", "warning", "error"});
-  reader.choice("log.format", log.format, {"text", "json"});
-  reader.path("log.file", log.file);
-  std::uint64_t size = log.max_size_mib;
-  std::uint64_t files = log.max_files;
-  reader.number("log.max_size_mib", size, 1, 1024);
-  reader.number("log.max_files", files, 1, 100);
-  log.max_size_mib = size;
-  log.max_files = files;
+  if (limits.session_memory > 0_B && limits.process_memory > 0_B)
+    check_memory(reader, limits.session_memory, limits.process_memory);
 }
 
 void read_listen(ConfigReader& reader, std::vector<ListenAddress>& listen) {
@@ -67,14 +52,6 @@ void read_listen(ConfigReader& reader, std::vector<ListenAddress>& listen) {
     parsed.push_back(std::move(*address));
   }
   listen = std::move(parsed);
-}
-
-/// The limit of this process's own cgroup, where the container sees it as the root; absent or `max`: none.
-std::uint64_t cgroup_memory() {
-  const auto text = read_file("/sys/fs/cgroup/memory.max");
-  std::uint64_t limit = 0;
-  if (text) std::from_chars(text->data(), text->data() + text->size(), limit);
-  return limit;
 }
 
 }  // namespace
@@ -129,22 +106,11 @@ Result<GatewayConfig> GatewayConfig::read(const fs::path& named) {
 }
 
 GatewayLimits resolve_limits(GatewayLimits limits, ByteCount memory, std::size_t cores) {
-  if (limits.session_memory == 0_B)
-    limits.session_memory = std::clamp(ByteCount{memory.value / 8}, 64_MiB, 512_MiB);
-  // On a machine so small that a quarter is less than one session may have, one session fits all the same.
+  if (limits.session_memory == 0_B) limits.session_memory = automatic_session_memory(memory);
   if (limits.process_memory == 0_B)
-    limits.process_memory = std::max(ByteCount{memory.value / 4}, limits.session_memory);
+    limits.process_memory = automatic_process_memory(memory, limits.session_memory);
   if (limits.threads == 0) limits.threads = std::max<std::size_t>(1, cores);
   return limits;
-}
-
-ByteCount usable_memory() {
-  const long pages = ::sysconf(_SC_PHYS_PAGES);
-  const long page_size = ::sysconf(_SC_PAGESIZE);
-  const std::uint64_t ram =
-      pages > 0 && page_size > 0 ? static_cast<std::uint64_t>(pages) * page_size : (2_GiB).value;
-  const std::uint64_t limit = cgroup_memory();
-  return ByteCount{limit == 0 ? ram : std::min(ram, limit)};
 }
 
 }  // namespace culvert

@@ -56,9 +56,6 @@ std::string https_url(const std::string& host, std::uint16_t port);
 /// @param memory  what this machine or container has.
 GatewayLimits resolve_limits(GatewayLimits limits, ByteCount memory, std::size_t cores);
 
-/// RAM, or the cgroup's limit when that is lower.
-ByteCount usable_memory();
-
 /// The text of a new gateway.toml: what was decided, and every other key as a comment with its default.
 std::string config_template(const std::string& hostname, const std::vector<ListenAddress>& listen,
                             const std::string& public_url);

@@ -5,7 +5,11 @@ namespace culvert {
 namespace {
 
 AdminHooks hooks_of(Gateway& gateway, SessionService& sessions) {
-  return {[&gateway] { return gateway.policy->rebuild(gateway.store); },
+  return {[&gateway, &sessions]() -> Result<void> {
+            auto rebuilt = gateway.policy->rebuild(gateway.store);
+            if (rebuilt) sessions.apply_policy();
+            return rebuilt;
+          },
           [&sessions](const certs::SiteIdentity& identity, Errc why) { sessions.end_site(identity, why); },
           [&sessions] { return sessions.live_status(); }};
 }

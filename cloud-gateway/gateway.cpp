@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "certs/verification.hpp"
+#include "tunnel-core/daemon/common_config.hpp"
 
 namespace culvert {
 

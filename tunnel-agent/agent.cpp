@@ -14,6 +14,7 @@
 #include "tunnel-agent/firewall_depot.hpp"
 #include "tunnel-agent/forward_service.hpp"
 #include "tunnel-agent/gateway_link.hpp"
+#include "tunnel-agent/limit_service.hpp"
 #include "tunnel-core/daemon/data_dir.hpp"
 #include "tunnel-core/daemon/process.hpp"
 #include "tunnel-core/obs/log.hpp"
@@ -38,23 +39,35 @@ PeerVerifier gateway_verifier(certs::Trust trust, std::string host) {
 
 class RunningAgent {
  public:
-  RunningAgent(const AgentConfig& config, DataThread& thread, cloud_api::GatewayUrl gateway,
-               cloud_api::Client& client, LaneRoute& route)
+  RunningAgent(const AgentConfig& config, const OwnCertificate& certificate, DataThread& thread,
+               cloud_api::GatewayUrl gateway, cloud_api::Client& client, LaneRoute& route)
       : config_(config),
         thread_(thread),
         client_(client),
         route_(route),
         memory_(config.process_memory),
-        link_({std::move(gateway), config.gateway_url, config.session_memory, config.open_timeout}, thread,
-              memory_, control_, client, route),
+        limits_(thread.io(), thread.clock()),
+        link_({std::move(gateway), config.gateway_url, config.session_memory, config.open_timeout,
+               config.polite ? 1 : kMaxLanes, [&certificate] { return certificate.check(certs::utc_now()); }},
+              thread, memory_, limits_, control_, client, route),
         table_(thread.io(), link_),
         live_(thread.io(), table_, config.port_pool),
         forwards_(config, &live_),
+        limit_service_(config,
+                       [this](const LimitScope& scope, const BandwidthLimit& limit) {
+                         return run_on(thread_.io(), [this, scope, limit]() -> Result<void> {
+                           limits_.set(scope, limit);
+                           return {};
+                         });
+                       }),
         depot_(config) {
     link_.set_forwards(table_);
   }
 
   Result<void> start() {
+    auto limits = load_limits(config_.limits_dir());
+    if (!limits) return std::move(limits).error();
+    limits_.set_all(*limits);
     auto files = load_forwards(config_.forwards_dir());
     if (!files) return std::move(files).error();
     table_.start(std::move(*files));
@@ -95,7 +108,7 @@ class RunningAgent {
   Result<nlohmann::json> execute(const AdminRequest& request) {
     if (request.command == "firewall") return depot_.report(request.arguments.value("host", std::string{}));
     if (request.command != "status") {
-      auto done = forwards_.execute(request);
+      auto done = execute_on_files(forwards_, limit_service_, request);
       depot_.update();  // A forward may be on a port that no rule opens yet.
       return done;
     }
@@ -176,10 +189,12 @@ class RunningAgent {
   LaneRoute& route_;
   ProcessMemory memory_;
   asio::thread_pool control_{1};
+  LimitTable limits_;
   GatewayLink link_;
   ForwardTable table_;
   TableOnContext live_;
   ForwardService forwards_;
+  LimitService limit_service_;
   FirewallDepot depot_;
   asio::signal_set signals_{thread_.io()};
   asio::steady_timer report_timer_{thread_.io()};
@@ -197,6 +212,10 @@ Result<void> run_agent(const AgentConfig& config) {
   raise_file_limit();
   auto identity = load_identity(config);
   if (!identity) return std::move(identity).error();
+  const auto certificate = OwnCertificate::read(*identity, config.certificate_file);
+  if (!certificate) return certificate.error();
+  // No reason not to start: the clock may be set later, and the gateway's clock is the one that counts.
+  if (auto fit = certificate->check(certs::utc_now()); !fit) spdlog::error("{}", fit.error().text());
   auto gateway = cloud_api::GatewayUrl::parse(config.gateway_url);
   if (!gateway) return std::move(gateway).error();
   use_keytab(config.proxy);
@@ -225,7 +244,7 @@ Result<void> run_agent(const AgentConfig& config) {
   if (!thread) return std::move(thread).error();
   LaneRoute route{{*tls, *proof_tls, std::move(*site), *proxy, memory, config.transport.carrier}};
   {
-    RunningAgent agent{config, **thread, *gateway, **client, route};
+    RunningAgent agent{config, *certificate, **thread, *gateway, **client, route};
     if (auto started = agent.start(); !started) return started;
     agent.run();
   }

@@ -11,8 +11,10 @@
 #include "tunnel-agent/firewall_depot.hpp"
 #include "tunnel-agent/forward_service.hpp"
 #include "tunnel-agent/join.hpp"
+#include "tunnel-agent/limit_service.hpp"
 #include "tunnel-agent/status.hpp"
 #include "tunnel-core/daemon/admin_socket.hpp"
+#include "tunnel-core/daemon/bandwidth_limit.hpp"
 #include "tunnel-core/daemon/cli.hpp"
 #include "tunnel-core/daemon/usage_error.hpp"
 #include "tunnel-core/obs/log.hpp"
@@ -37,6 +39,9 @@ struct Options {
   std::vector<std::string> allow_from;
   std::string host;
   bool close_when_down = false;
+  std::string up;
+  std::string down;
+  std::vector<std::string> windows;
   bool json = false;
   bool streams = false;
 };
@@ -116,6 +121,16 @@ class Commands {
     return {};
   }
 
+  Result<void> limit_set() const { return change_limit("limit.set"); }
+  Result<void> limit_remove() const { return change_limit("limit.remove"); }
+
+  Result<void> limit_list() const {
+    auto result = ask("limit.list", json::object());
+    if (!result) return std::move(result).error();
+    cli_.out << (options_.json ? pretty(*result) + "\n" : limits_table(*result));
+    return {};
+  }
+
   /// @return the exit code; a finding is not an error of ours.
   Result<int> doctor() const {
     auto config = load_config(options_.config);
@@ -139,12 +154,35 @@ class Commands {
   }
 
  private:
+  Result<void> change_limit(const char* command) const {
+    json arguments = json::object();
+    if (!options_.name.empty()) arguments["forward"] = options_.name;
+    if (!options_.up.empty()) arguments["up"] = options_.up;
+    if (!options_.down.empty()) arguments["down"] = options_.down;
+    if (!options_.windows.empty()) arguments["windows"] = options_.windows;
+    auto result = ask(command, std::move(arguments));
+    if (!result) return std::move(result).error();
+    if (options_.json) {
+      cli_.out << pretty(*result) << "\n";
+      return {};
+    }
+    const json& now = result->at("now");
+    cli_.out << fmt::format(
+        "limit of {} now: up {}, down {}{}\n",
+        options_.name.empty() ? "the site" : "forward " + options_.name, rate_text(now, "up_bits_per_s"),
+        rate_text(now, "down_bits_per_s"),
+        now.at("window").is_null() ? "" : " (" + now.at("window").get<std::string>() + ")");
+    return {};
+  }
+
   /// By way of the running agent, or on the files when none runs.
   Result<json> ask(const std::string& command, json arguments) const {
     auto config = load_config(options_.config);
     if (!config) return std::move(config).error();
     return admin_call_or(config->data_dir, {command, std::move(arguments)}, [&](const AdminRequest& request) {
-      return ForwardService{*config, nullptr}.execute(request);
+      ForwardService forwards{*config, nullptr};
+      LimitService limits{*config, {}};
+      return execute_on_files(forwards, limits, request);
     });
   }
 
@@ -216,6 +254,38 @@ void declare_firewall(CLI::App& app, Options& options) {
   firewall->add_flag("--json", options.json, "One JSON object on standard output");
 }
 
+void declare_limit(CLI::App& app, Options& options) {
+  CLI::App* limit =
+      app.add_subcommand("limit", "Set, list and remove bandwidth limits of the site and of forwards");
+  limit->require_subcommand(1);
+  limit->footer("Example:\n  culvert-agent limit list");
+  CLI::App* set = command_with_config(
+      *limit, options, "set", "Limit payload; in force at once, for running streams too",
+      "culvert-agent limit set --up 100Mbit/s --down 100Mbit/s\n"
+      "  culvert-agent limit set --forward dr-db --up 20Mbit/s --window \"mon-fri 08:00-18:00\"\n"
+      "What is not named stays as it was.");
+  CLI::App* remove = command_with_config(*limit, options, "remove", "Remove a limit, or windows of it",
+                                         "culvert-agent limit remove --forward dr-db");
+  for (CLI::App* command : {set, remove}) {
+    command->add_option("--forward", options.name, "Of this forward; without it of the whole site")
+        ->type_name("NAME");
+    command
+        ->add_option("--window", options.windows,
+                     "A part of the week by this host's clock, like \"mon-fri 08:00-18:00\"; may be given "
+                     "several times")
+        ->type_name("WINDOW")
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    command->add_flag("--json", options.json, "One JSON object on standard output");
+  }
+  set->add_option("--up", options.up, "From sources to targets, like 100Mbit/s, or unlimited")
+      ->type_name("RATE");
+  set->add_option("--down", options.down, "From targets to sources")->type_name("RATE");
+  CLI::App* list = command_with_config(*limit, options, "list", "Show the limits and their windows",
+                                       "culvert-agent limit list");
+  list->add_flag("--json", options.json, "One JSON object on standard output");
+}
+
 void declare(CLI::App& app, Options& options) {
   app.set_version_flag("--version", "culvert-agent " CULVERT_VERSION);
   app.require_subcommand(1);
@@ -235,6 +305,7 @@ void declare(CLI::App& app, Options& options) {
                       "culvert-agent run --config /etc/culvert/agent.toml");
   declare_forward(app, options);
   declare_firewall(app, options);
+  declare_limit(app, options);
   CLI::App* doctor = command_with_config(
       app, options, "doctor",
       "Find out what is wrong between here and the gateway; 0 when nothing is, 1 with findings",
@@ -252,6 +323,11 @@ Result<void> dispatch(const CLI::App& app, const Commands& commands) {
   if (app.got_subcommand("run")) return commands.run();
   if (app.got_subcommand("status")) return commands.status();
   if (app.got_subcommand("firewall")) return commands.firewall();
+  if (app.got_subcommand("limit")) {
+    const CLI::App* limit = app.get_subcommand("limit");
+    if (limit->got_subcommand("set")) return commands.limit_set();
+    return limit->got_subcommand("list") ? commands.limit_list() : commands.limit_remove();
+  }
   const CLI::App* forward = app.get_subcommand("forward");
   if (forward->got_subcommand("add")) return commands.forward_add(*forward->get_subcommand("add"));
   if (forward->got_subcommand("list")) return commands.forward_list();

@@ -1,12 +1,11 @@
 #include "tunnel-agent/config.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
-
-#include <algorithm>
 
 #include "certs/key_store.hpp"
+#include "certs/private_key.hpp"
 #include "cloud-api-client/include/cloud_api/gateway_url.hpp"
+#include "tunnel-core/daemon/common_config.hpp"
 #include "tunnel-core/daemon/config_reader.hpp"
 #include "tunnel-core/daemon/files.hpp"
 
@@ -15,14 +14,6 @@ namespace culvert {
 namespace fs = std::filesystem;
 
 namespace {
-
-ByteCount machine_memory() {
-  const long pages = ::sysconf(_SC_PHYS_PAGES);
-  const long page = ::sysconf(_SC_PAGESIZE);
-  return pages > 0 && page > 0
-             ? ByteCount{static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page)}
-             : 512_MiB;
-}
 
 struct TrustKeys {
   fs::path roots;
@@ -69,13 +60,12 @@ Result<certs::Trust> read_trust(ConfigReader& reader) {
 }
 
 void read_limits(ConfigReader& reader, AgentConfig& config) {
-  config.session_memory = automatic_session_memory();
+  const ByteCount memory = usable_memory();
+  config.session_memory = automatic_session_memory(memory);
   reader.bytes("limits.session_memory", config.session_memory, 8_MiB, 64_GiB);
-  config.process_memory = std::max(config.session_memory, ByteCount{machine_memory().value / 4});
+  config.process_memory = automatic_process_memory(memory, config.session_memory);
   reader.bytes("limits.process_memory", config.process_memory, 8_MiB, 1024_GiB);
-  if (config.process_memory < config.session_memory) {
-    reader.reject("limits.process_memory", "is less than session_memory; raise it, or lower session_memory");
-  }
+  check_memory(reader, config.session_memory, config.process_memory);
   reader.duration("limits.open_timeout", config.open_timeout, 1s, 10min);
   reader.duration("limits.drain_timeout", config.drain_timeout, 0s, 10min);
 }
@@ -103,23 +93,7 @@ void read_transport(ConfigReader& reader, TransportConfig& transport) {
       identity == "proof" ? cloud_api::IdentityBy::Proof : cloud_api::IdentityBy::Certificate;
 }
 
-void read_log(ConfigReader& reader, LogConfig& log) {
-  reader.choice("log.level", log.level, {"trace", "debug", "info", "warning", "error"});
-  reader.choice("log.format", log.format, {"text", "json"});
-  reader.path("log.file", log.file);
-  std::uint64_t size = log.max_size_mib;
-  std::uint64_t files = log.max_files;
-  reader.number("log.max_size_mib", size, 1, 1024);
-  reader.number("log.max_files", files, 1, 100);
-  log.max_size_mib = size;
-  log.max_files = files;
-}
-
 }  // namespace
-
-ByteCount automatic_session_memory() {
-  return std::clamp(ByteCount{machine_memory().value / 8}, 64_MiB, 512_MiB);
-}
 
 Result<AgentConfig> load_config(const fs::path& named) {
   // /etc/culvert/agent.toml may be a link: relative paths begin where the file itself lies.
@@ -151,6 +125,7 @@ Result<AgentConfig> load_config(const fs::path& named) {
   } else {
     reader->reject("forwards.port_pool", parsed.error().message());
   }
+  reader->flag("lanes.polite", config.polite);
   read_proxy(*reader, config.proxy);
   read_transport(*reader, config.transport);
   read_limits(*reader, config);
@@ -168,6 +143,39 @@ Result<cloud_api::ClientIdentity> load_identity(const AgentConfig& config) {
   auto chain = read_file(config.certificate_file);
   if (!chain) return std::move(chain).error();
   return cloud_api::ClientIdentity{std::move(*chain), std::move(*key)};
+}
+
+Result<OwnCertificate> OwnCertificate::read(const cloud_api::ClientIdentity& identity, const fs::path& file) {
+  auto chain = certs::chain_from_pem(identity.certificate_pem);
+  if (!chain) return std::move(chain).error().at("read", file.string());
+  auto key = certs::PrivateKey::from_pem(std::string_view{identity.key_pem});
+  if (!key) return std::move(key).error().at("read the key of", file.string());
+  if (!chain->front().matches(*key)) {
+    return Error{Errc::KeyInvalid,
+                 fmt::format("{} was issued for another key than the one beside it; put the two that belong "
+                             "together there, or join again with a new joining string",
+                             file.string())};
+  }
+  return OwnCertificate{chain->front(), file};
+}
+
+Result<void> OwnCertificate::check(certs::UtcTime now) const {
+  if (now > certificate_.not_after()) {
+    return Error{
+        Errc::TlsExpired,
+        fmt::format("the site's own certificate {} expired at {}, and this host's clock says {}; set the "
+                    "clock if it is wrong, otherwise ask the provider for a new joining string and join "
+                    "again",
+                    file_.string(), certs::utc_text(certificate_.not_after()), certs::utc_text(now))};
+  }
+  if (now < certificate_.not_before()) {
+    return Error{
+        Errc::TlsNotYetValid,
+        fmt::format("the site's own certificate {} is valid from {}, and this host's clock says {}; set "
+                    "the clock",
+                    file_.string(), certs::utc_text(certificate_.not_before()), certs::utc_text(now))};
+  }
+  return {};
 }
 
 Result<certs::KeyAndChain> parse_identity(const cloud_api::ClientIdentity& identity) {
@@ -237,6 +245,10 @@ gateway_url = "{}"
 # port = 80
 # Addresses to listen on. Default: all, IPv4 and IPv6.
 # bind = ["192.0.2.7"]
+
+[lanes]
+# true: one lane (TLS connection) to the gateway, even where more would be faster.
+# polite = false
 
 [limits]
 # Memory for data on its way, at least 8 MiB. Default: an eighth of the machine's memory, between 64 and 512 MiB.

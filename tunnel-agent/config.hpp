@@ -6,7 +6,9 @@
 #include <optional>
 #include <string>
 
+#include "certs/certificate.hpp"
 #include "certs/key_store.hpp"
+#include "certs/utc_time.hpp"
 #include "certs/verification.hpp"
 #include "cloud-api-client/include/cloud_api/client.hpp"
 #include "firewall-vib/depot_server.hpp"
@@ -52,10 +54,12 @@ struct AgentConfig {
                              ///< RAM, at least that.
   Duration open_timeout = 30s;   ///< How long a source waits for its target, 1 s to 10 min.
   Duration drain_timeout = 30s;  ///< How long running streams may finish at shutdown, 0 s to 10 min.
+  bool polite = false;           ///< One lane, whatever would be faster.
   DepotConfig depot;
   LogConfig log;
 
   std::filesystem::path forwards_dir() const { return data_dir / "forwards.d"; }
+  std::filesystem::path limits_dir() const { return data_dir / "limits.d"; }
 };
 
 /// @error ConfigInvalid (no such file; else file, line and what to do), FileUnreadable; as
@@ -66,6 +70,22 @@ Result<AgentConfig> load_config(const std::filesystem::path& file);
 /// @error NotFound, FileUnreadable, FileUnsafe with the chmod that mends it, KeyInvalid, CertificateInvalid.
 Result<cloud_api::ClientIdentity> load_identity(const AgentConfig& config);
 
+/// The site's certificate as its own agent judges it, so that nobody has to guess from a refused handshake.
+class OwnCertificate {
+ public:
+  /// @error CertificateInvalid; KeyInvalid when it belongs to another key.
+  static Result<OwnCertificate> read(const cloud_api::ClientIdentity& identity,
+                                     const std::filesystem::path& certificate_file);
+
+  /// @error TlsExpired, TlsNotYetValid: both with the certificate's time, this host's time, and what to do.
+  Result<void> check(certs::UtcTime now) const;
+
+ private:
+  OwnCertificate(certs::Certificate certificate, std::filesystem::path file)
+      : certificate_(std::move(certificate)), file_(std::move(file)) {}
+  certs::Certificate certificate_;
+  std::filesystem::path file_;
+};
 /// The same, ready to sign with.
 /// @error KeyInvalid, CertificateInvalid.
 Result<certs::KeyAndChain> parse_identity(const cloud_api::ClientIdentity& identity);
@@ -73,8 +93,5 @@ Result<certs::KeyAndChain> parse_identity(const cloud_api::ClientIdentity& ident
 /// The agent.toml of a site that has just joined, every key explained.
 /// @param pinned_roots  true: roots from trust.pem beside it; false: the system's.
 std::string new_config_text(const std::string& gateway_url, bool pinned_roots);
-
-/// An eighth of this machine's memory, but 64 to 512 MiB.
-ByteCount automatic_session_memory();
 
 }  // namespace culvert

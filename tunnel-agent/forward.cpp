@@ -1,16 +1,13 @@
 #include "tunnel-agent/forward.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 
 #include "certs/site_identity.hpp"
-#include "tunnel-core/base/unique_fd.hpp"
+#include "tunnel-agent/directory.hpp"
 #include "tunnel-core/daemon/config_reader.hpp"
 #include "tunnel-core/daemon/files.hpp"
 
@@ -61,25 +58,6 @@ void read_list(ConfigReader& reader, std::string_view key, Result<T> (*parse)(st
       reader.reject(key, value.error().message());
     }
   }
-}
-
-Error directory_error(const fs::path& directory, int reason) {
-  return Error{reason == ENOSPC ? Errc::DiskFull : Errc::IoFailed,
-               fmt::format("cannot write in {}: {}", directory.string(), std::strerror(reason))};
-}
-
-// As root in a directory of somebody else, what is made belongs to its owner.
-Result<void> make_directory(const fs::path& directory) {
-  if (::mkdir(directory.c_str(), 0700) != 0) {
-    if (errno == EEXIST) return {};
-    return directory_error(directory, errno);
-  }
-  struct stat parent {};
-  if (::geteuid() == 0 && ::stat(directory.parent_path().c_str(), &parent) == 0) {
-    if (::chown(directory.c_str(), parent.st_uid, parent.st_gid) != 0)
-      return directory_error(directory, errno);
-  }
-  return {};
 }
 
 }  // namespace
@@ -146,9 +124,7 @@ Result<void> remove_forward(const fs::path& directory, const std::string& name) 
     }
     return directory_error(directory, errno);
   }
-  const UniqueFd opened{::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-  if (!opened || ::fsync(opened.value()) != 0) return directory_error(directory, errno);
-  return {};
+  return sync_directory(directory);
 }
 
 }  // namespace culvert

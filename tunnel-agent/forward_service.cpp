@@ -4,8 +4,6 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <boost/asio/post.hpp>
-#include <future>
 #include <optional>
 
 #include "certs/site_identity.hpp"
@@ -15,22 +13,6 @@ namespace culvert {
 using nlohmann::json;
 
 namespace {
-
-constexpr std::chrono::seconds kPatience{10};  // A thread that is busy that long has stopped, or is stopping.
-
-/// Runs `work` on the context's thread and waits for its Result.
-/// @error ShuttingDown when that thread does not come to it.
-template <class Work>
-auto run_on(boost::asio::io_context& context, Work work) -> decltype(work()) {
-  using Value = decltype(work());
-  auto task =
-      std::make_shared<std::packaged_task<Value()>>(std::move(work));  // Owned here and by the context.
-  auto result = task->get_future();
-  boost::asio::post(context, [task] { (*task)(); });
-  if (result.wait_for(kPatience) == std::future_status::ready) return result.get();
-  return Error{Errc::ShuttingDown,
-               "the agent does not answer, it is probably stopping; try again when it runs"};
-}
 
 /// The forward that the arguments describe, and which of its settings they name.
 struct Wanted {

@@ -3,13 +3,33 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <functional>
+#include <future>
+#include <memory>
 
 #include "tunnel-agent/config.hpp"
 #include "tunnel-agent/forward_table.hpp"
 #include "tunnel-core/daemon/admin_socket.hpp"
 
 namespace culvert {
+
+/// A thread that is busy that long has stopped, or is stopping.
+constexpr std::chrono::seconds kThreadPatience{10};
+
+/// Runs `work` on the context's thread and waits for its Result.
+/// @error ShuttingDown when that thread does not come to it.
+template <class Work>
+auto run_on(boost::asio::io_context& context, Work work) -> decltype(work()) {
+  using Value = decltype(work());
+  auto task =
+      std::make_shared<std::packaged_task<Value()>>(std::move(work));  // Owned here and by the context.
+  auto result = task->get_future();
+  boost::asio::post(context, [task] { (*task)(); });
+  if (result.wait_for(kThreadPatience) == std::future_status::ready) return result.get();
+  return Error{Errc::ShuttingDown,
+               "the agent does not answer, it is probably stopping; try again when it runs"};
+}
 
 /// What the commands change in a running agent. Called on the admin socket's thread.
 class LiveForwards {

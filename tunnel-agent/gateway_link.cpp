@@ -70,11 +70,12 @@ asio::steady_timer::duration ticks(Duration duration) {
 
 }  // namespace
 
-GatewayLink::GatewayLink(LinkConfig config, DataThread& thread, ProcessMemory& memory,
+GatewayLink::GatewayLink(LinkConfig config, DataThread& thread, ProcessMemory& memory, LimitTable& limits,
                          asio::thread_pool& control, cloud_api::Client& client, LaneRoute& route)
     : config_(std::move(config)),
       thread_(thread),
       memory_(memory),
+      limits_(limits),
       control_(control),
       client_(client),
       instance_id_(random_bytes(16)),
@@ -134,7 +135,9 @@ asio::awaitable<bool> GatewayLink::obtain_session() {
   auto work = [this, request] { return client_.create_session(request); };
   auto grant = co_await run_blocking(control_, std::move(work));
   if (!grant) {
-    note_failure(grant.error());
+    // TLS has no alert that says what is wrong with our own certificate.
+    const auto fit = config_.check_identity ? config_.check_identity() : Result<void>{};
+    note_failure(fit ? grant.error() : fit.error());
     co_return false;
   }
   grant_ = std::move(*grant);
@@ -193,7 +196,7 @@ void GatewayLink::accept(int fd, const Forward& forward, SourceAddress source) {
     return;
   }
   const OpenInfo info{forward.target, source.to_text(), kDefaultWeight};
-  const auto id = driver_->open(std::move(socket), info);
+  const auto id = driver_->open(std::move(socket), info, &limits_.of_forward(forward.name));
   if (!id) {
     spdlog::warn("forward={} source={} refused reason={}: {}", forward.name, info.source,
                  errc_name(id.error().code()), id.error().message());
@@ -312,6 +315,9 @@ AgentStatus GatewayLink::status(bool with_streams) const {
   }
   const SessionStats stats = session.stats();
   status.streams = {stats.streams, opened_before_ + stats.opened_total, reset_before_ + stats.reset_total};
+  status.limits = limits_.status();
+  const bool held_back = std::ranges::any_of(status.limits, &LimitStatus::up_limiting);
+  if (held_back && status.session.limited_by == "source") status.session.limited_by = "limit";
   status.backlog_bytes = stats.backlog_bytes;
   if (!with_streams) return status;
   status.stream_list.emplace();

@@ -18,6 +18,7 @@
 #include "cloud-api-client/include/cloud_api/gateway_url.hpp"
 #include "tunnel-agent/forward_table.hpp"
 #include "tunnel-agent/lane_keeper.hpp"
+#include "tunnel-agent/limit_table.hpp"
 #include "tunnel-agent/status.hpp"
 #include "tunnel-agent/stream_sink.hpp"
 #include "tunnel-core/net/session_driver.hpp"
@@ -31,13 +32,15 @@ struct LinkConfig {
   ByteCount session_memory;
   Duration open_timeout = 30s;
   std::size_t most_lanes = kMaxLanes;
+  /// Asked when the gateway gives no session: the site's own certificate may have ended while the agent runs.
+  std::function<Result<void>()> check_identity{};
 };
 
 class GatewayLink final : public SessionObserver, public StreamSink {
  public:
   /// @param client  used on `control` only. Everything outlives the link.
-  GatewayLink(LinkConfig config, DataThread& thread, ProcessMemory& memory, boost::asio::thread_pool& control,
-              cloud_api::Client& client, LaneRoute& route);
+  GatewayLink(LinkConfig config, DataThread& thread, ProcessMemory& memory, LimitTable& limits,
+              boost::asio::thread_pool& control, cloud_api::Client& client, LaneRoute& route);
 
   /// Told of session and targets, for close_when_down. Set before start().
   void set_forwards(ForwardTable& forwards) { forwards_ = &forwards; }
@@ -77,6 +80,7 @@ class GatewayLink final : public SessionObserver, public StreamSink {
   const LinkConfig config_;
   DataThread& thread_;
   ProcessMemory& memory_;
+  LimitTable& limits_;
   boost::asio::thread_pool& control_;
   cloud_api::Client& client_;
   const Bytes instance_id_;

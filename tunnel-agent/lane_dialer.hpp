@@ -37,8 +37,8 @@ struct DialedLane {
 
 /// @error NameUnresolved, ConnectionRefused, Unreachable, TimedOut; those of TLS; UnknownSession (404),
 /// EpochInvalid
-///        (409), Unauthorized (401, 403), ShuttingDown (503), ReplyInvalid (not a gateway, or a broken
-///        proof); ProxyUnauthorized, ProxyRefused.
+///        (409), Unauthorized (401, 403), LaneLimitReached (429), ShuttingDown (503), ReplyInvalid (not a
+///        gateway, or a broken proof); ProxyUnauthorized, ProxyRefused.
 /// @param route  outlives the dial.
 boost::asio::awaitable<Result<DialedLane>> dial_lane(boost::asio::io_context& io, LaneRoute& route,
                                                      LaneDial dial);

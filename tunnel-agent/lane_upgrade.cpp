@@ -33,6 +33,7 @@ Errc errc_of_status(unsigned status) {
     case 409:
       return Errc::EpochInvalid;
     case 429:
+      return Errc::LaneLimitReached;
     case 503:
       return Errc::ShuttingDown;
     default:

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "tunnel-core/daemon/bandwidth_limit.hpp"
 #include "tunnel-core/obs/log_line.hpp"
 
 namespace culvert {
@@ -55,6 +56,7 @@ std::string rows_of(const json& list, const Row& head, const std::vector<const c
 }
 
 std::string limit_text(const std::string& limited_by) {
+  if (limited_by == "limit") return "a bandwidth limit: see below";
   if (limited_by == "line") return "the line: data waits for the lanes";
   if (limited_by == "window") return "the far end: it takes no more before its target has";
   if (limited_by == "memory") return "memory: raise [limits] session_memory in agent.toml";
@@ -65,6 +67,33 @@ json to_json(const ForwardStatus& forward) {
   return {{"name", forward.name},   {"listen", forward.listen},
           {"port", forward.port},   {"state", state_name(forward.state)},
           {"error", forward.error}, {"streams", forward.streams}};
+}
+
+json to_json(const LimitStatus& limit) {
+  const auto rate = [](std::uint64_t bits) { return bits == 0 ? json(nullptr) : json(bits); };
+  return {{"forward", limit.forward.empty() ? json(nullptr) : json(limit.forward)},
+          {"window", limit.window.empty() ? json(nullptr) : json(limit.window)},
+          {"up_bits_per_s", rate(limit.up_bits_per_s)},
+          {"down_bits_per_s", rate(limit.down_bits_per_s)},
+          {"limiting", {{"up", limit.up_limiting}, {"down", limit.down_limiting}}}};
+}
+
+std::string limit_owner(const json& limit) {
+  return limit.at("forward").is_null() ? "site" : "forward " + text_of(limit, "forward");
+}
+
+std::string limiting_text(const json& limiting) {
+  const bool up = limiting.at("up").get<bool>();
+  const bool down = limiting.at("down").get<bool>();
+  return up && down ? "up, down" : up ? "up" : down ? "down" : "-";
+}
+
+std::string limit_rows(const json& limits) {
+  std::vector<Row> rows{{"LIMIT", "WINDOW NOW", "UP", "DOWN", "LIMITING"}};
+  for (const json& limit : limits)
+    rows.push_back({limit_owner(limit), text_of(limit, "window"), rate_text(limit, "up_bits_per_s"),
+                    rate_text(limit, "down_bits_per_s"), limiting_text(limit.at("limiting"))});
+  return table(rows);
 }
 
 json to_json(const StreamStatus& stream) {
@@ -120,6 +149,8 @@ json to_json(const AgentStatus& status) {
                      {"sent_bytes", lane.sent_bytes},
                      {"received_bytes", lane.received_bytes}});
   }
+  json limits = json::array();
+  for (const LimitStatus& limit : status.limits) limits.push_back(to_json(limit));
   json streams{{"open", status.streams.open},
                {"opened_total", status.streams.opened_total},
                {"reset_total", status.streams.reset_total}};
@@ -136,6 +167,7 @@ json to_json(const AgentStatus& status) {
             {"limited_by", status.session.limited_by}}},
           {"lanes", std::move(lanes)},
           {"forwards", to_json(status.forwards)},
+          {"limits", std::move(limits)},
           {"streams", std::move(streams)},
           {"backlog_bytes", status.backlog_bytes}};
 }
@@ -144,6 +176,20 @@ std::string forwards_table(const json& forwards) {
   if (forwards.empty()) return "no forwards; `culvert-agent forward add TARGET` makes one\n";
   return rows_of(forwards, {"FORWARD", "PORT", "LISTEN", "STATE", "STREAMS", "ERROR"},
                  {"name", "port", "listen", "state", "streams", "error"});
+}
+
+std::string limits_table(const json& result) {
+  if (result.at("limits").empty()) return "no limits; `culvert-agent limit set --up RATE` makes one\n";
+  std::vector<Row> rows{{"LIMIT", "WINDOW (" + text_of(result, "time_zone") + ")", "UP", "DOWN", "NOW"}};
+  for (const json& limit : result.at("limits")) {
+    const json& now = limit.at("now").at("window");
+    rows.push_back({limit_owner(limit), "-", rate_text(limit, "up_bits_per_s"),
+                    rate_text(limit, "down_bits_per_s"), now.is_null() ? "now" : ""});
+    for (const json& window : limit.at("windows"))
+      rows.push_back({"", text_of(window, "window"), rate_text(window, "up_bits_per_s"),
+                      rate_text(window, "down_bits_per_s"), now == window.at("window") ? "now" : ""});
+  }
+  return table(rows);
 }
 
 std::string status_table(const json& status) {
@@ -160,6 +206,7 @@ std::string status_table(const json& status) {
                       text_of(streams, "opened_total"), text_of(streams, "reset_total"));
   text += fmt::format("backlog  {} bytes\n\n", text_of(status, "backlog_bytes"));
   text += forwards_table(status.at("forwards"));
+  if (!status.at("limits").empty()) text += "\n" + limit_rows(status.at("limits"));
   if (!status.at("lanes").empty()) {
     text += "\n" + rows_of(status.at("lanes"), {"LANE", "STATE", "RTT_MS", "SENT_BYTES", "RECEIVED_BYTES"},
                            {"id", "state", "rtt_ms", "sent_bytes", "received_bytes"});

@@ -19,7 +19,8 @@ struct SessionStatus {
   std::string gateway;     ///< Its URL.
   std::string since;       ///< When `state` began, RFC 3339 in UTC.
   std::string error;       ///< Why it is not up, in one sentence; empty when it is.
-  std::string limited_by;  ///< Of what goes to the gateway: "source", "line", "window", "memory".
+  std::string limited_by;  ///< Of what goes to the gateway: "source", "limit", "line", "window",
+                           ///< "memory".
 };
 
 struct LaneStatus {
@@ -37,6 +38,16 @@ struct ForwardStatus {
   ForwardState state = ForwardState::Closed;
   std::string error;
   std::uint64_t streams = 0;  ///< Open now.
+};
+
+/// A bandwidth limit as it is at this moment.
+struct LimitStatus {
+  std::string forward;              ///< Empty: of the whole site.
+  std::string window;               ///< The weekly window that holds now; empty outside of all.
+  std::uint64_t up_bits_per_s = 0;  ///< 0: unlimited.
+  std::uint64_t down_bits_per_s = 0;
+  bool up_limiting = false;  ///< It held back a stream within the last second.
+  bool down_limiting = false;
 };
 
 struct StreamTotals {
@@ -59,6 +70,7 @@ struct AgentStatus {
   SessionStatus session;
   std::vector<LaneStatus> lanes;
   std::vector<ForwardStatus> forwards;
+  std::vector<LimitStatus> limits;
   StreamTotals streams;
   std::optional<std::vector<StreamStatus>> stream_list;  ///< With --streams.
   std::uint64_t backlog_bytes = 0;  ///< Read from sources, not yet accepted at the far side.
@@ -69,12 +81,14 @@ std::string_view state_name(SessionState state);
 /// "listening", "closed", "failed".
 std::string_view state_name(ForwardState state);
 
-/// One object: session, lanes, forwards, streams, backlog_bytes; the list of streams is streams.list.
+/// One object: session, lanes, forwards, limits, streams, backlog_bytes; the list of streams is streams.list.
 nlohmann::json to_json(const AgentStatus& status);
 nlohmann::json to_json(const std::vector<ForwardStatus>& forwards);
 
 /// Tables for people, from the object of to_json(), which is what came over the admin socket.
 std::string status_table(const nlohmann::json& status);
 std::string forwards_table(const nlohmann::json& forwards);
+/// Of limit.list.
+std::string limits_table(const nlohmann::json& result);
 
 }  // namespace culvert

@@ -27,9 +27,9 @@ Errc public_code(int status, Errc code) {
       return code == Errc::AlreadyExists || code == Errc::EpochInvalid ? code : Errc::Conflict;
     case 429:
     case 503:
-      return code == Errc::StreamLimitReached ? code
-             : status == 429                  ? Errc::StreamLimitReached
-                                              : Errc::ShuttingDown;
+      return code == Errc::StreamLimitReached || code == Errc::LaneLimitReached ? code
+             : status == 429                                                    ? Errc::StreamLimitReached
+                                                                                : Errc::ShuttingDown;
     default:
       return Errc::InternalError;
   }
@@ -66,6 +66,8 @@ int http_status(Errc code) {
     case Errc::AlreadyExists:
     case Errc::EpochInvalid:
       return 409;
+    case Errc::LaneLimitReached:
+      return 429;
     case Errc::ShuttingDown:
     case Errc::Draining:
     case Errc::StreamLimitReached:

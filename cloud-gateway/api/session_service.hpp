@@ -74,6 +74,9 @@ class SessionService {
   /// Ends all sessions of a site that was removed or whose certificate was revoked. Harmless without a
   /// session.
   virtual void end_site(const certs::SiteIdentity& identity, Errc why) = 0;
+
+  /// Puts the limits of the newest policy into force for streams that run.
+  virtual void apply_policy() = 0;
 };
 
 }  // namespace culvert

@@ -1,5 +1,7 @@
 #include "cloud-gateway/control/admin_service.hpp"
 
+#include "cloud-gateway/control/limit_json.hpp"
+
 #include <algorithm>
 #include <map>
 
@@ -51,6 +53,9 @@ Result<json> AdminService::execute(const AdminRequest& request) {
   if (command == "target.remove") return remove_target(request);
   if (command == "site.list") return list_sites(request);
   if (command == "site.remove") return remove_site(request);
+  if (command == "limit.set") return set_limit(request);
+  if (command == "limit.remove") return remove_limit(request);
+  if (command == "limit.list") return list_limits(request);
   if (command == "join-token") return make_joining_string(request);
   if (command == "status") return status();
   return Error{Errc::UsageInvalid, "this culvert-gateway does not know the command '" + command +
@@ -198,7 +203,12 @@ Result<json> AdminService::status() {
   if (!orgs) return std::move(orgs).error();
   std::uint64_t sites = 0;
   for (const OrgRecord& org : *orgs) sites += org.sites;
-  return status_json(hooks_.live_status(), orgs->size(), sites, store_.verify_audit(), now_());
+  auto limits = store_.list_limits("");
+  if (!limits) return std::move(limits).error();
+  const LiveStatus live = hooks_.live_status();
+  json shown = status_json(live, orgs->size(), sites, store_.verify_audit(), now_());
+  shown["limits"] = limits_json(*limits, live.limiting, now_());
+  return shown;
 }
 
 Actor AdminService::actor_of(const AdminRequest& request) const {

@@ -41,7 +41,12 @@ struct JoiningTerms {
 ///   target.remove {org, target}   -> {org, target}
 ///   site.list {org?}              -> {sites: [{org, name, created_at, certificate_expires_at | null,
 ///   state}]} site.remove {org, site}       -> {org, site} join-token {org, site}        -> {joining_string,
-///   org, site, gateway_url, expires_at} status                        -> status_json()
+///   org, site, gateway_url, expires_at}
+///   limit.set {org, site?, target?, up?, down?, windows?, lanes?}, limit.remove {org, site?, target?,
+///   windows?}
+///                                 -> {org, site | null, target | null, lanes?, and to_json(BandwidthLimit)}
+///   limit.list {org?}             -> {limits: [the same], lanes: [{org, lanes}], time_zone}
+///   status                        -> status_json(), limits: [as limit.list, and limiting {up, down}]
 /// @error UsageInvalid for an unknown command, a missing argument, a bad name or address; those of Store;
 ///        DaemonUnreachable for status without a daemon.
 class AdminService {
@@ -62,6 +67,9 @@ class AdminService {
   Result<nlohmann::json> list_sites(const AdminRequest& request);
   Result<nlohmann::json> remove_site(const AdminRequest& request);
   Result<nlohmann::json> make_joining_string(const AdminRequest& request);
+  Result<nlohmann::json> set_limit(const AdminRequest& request);
+  Result<nlohmann::json> remove_limit(const AdminRequest& request);
+  Result<nlohmann::json> list_limits(const AdminRequest& request);
   Result<nlohmann::json> status();
 
   Actor actor_of(const AdminRequest& request) const;

@@ -23,11 +23,19 @@ struct LiveSession {
   std::uint64_t received_bytes = 0;  ///< From the agent.
 };
 
+/// A bandwidth limit that held back a stream within the last second.
+struct LiveLimit {
+  LimitScope scope;
+  bool up = false;
+  bool down = false;
+};
+
 struct LiveStatus {
   std::vector<std::string> listen;  ///< The addresses that are open: `0.0.0.0:443`.
   WallTime started_at;
   bool draining = false;
   std::vector<LiveSession> sessions;
+  std::vector<LiveLimit> limiting;  ///< One for each thread; several of one scope add up.
   std::uint64_t streams_opened_total = 0;
   std::uint64_t streams_reset_total = 0;
 };

@@ -1,5 +1,7 @@
 #include "cloud-gateway/control/policy.hpp"
 
+#include <algorithm>
+
 namespace culvert {
 
 namespace {
@@ -19,6 +21,11 @@ PolicySnapshot::PolicySnapshot(const PolicyData& data, std::uint64_t version) : 
     orgs_[target.org].targets[target.name] = {target.host, target.port, target.address_permitted};
   for (const CertificateRecord& certificate : data.certificates)
     certificates_[certificate.serial] = {{certificate.org, certificate.site}, certificate.not_after};
+  for (const LimitRecord& record : data.limits.limits) {
+    limits_[record.scope] = record.limit;
+    has_windows_ = has_windows_ || !record.limit.windows.empty();
+  }
+  lanes_ = data.limits.lanes;
 }
 
 Result<void> PolicySnapshot::authorise_site(const SiteCertificate& certificate, WallTime now) const {
@@ -58,6 +65,16 @@ std::optional<WallTime> PolicySnapshot::expiry_of(const std::string& serial) con
   const auto known = certificates_.find(serial);
   if (known == certificates_.end()) return std::nullopt;
   return known->second.not_after;
+}
+
+const BandwidthLimit* PolicySnapshot::limit_of(const LimitScope& scope) const {
+  const auto found = limits_.find(scope);
+  return found == limits_.end() ? nullptr : &found->second;
+}
+
+std::uint64_t PolicySnapshot::lanes_of(const std::string& org, std::uint64_t most) const {
+  const auto found = lanes_.find(org);
+  return found == lanes_.end() ? most : std::min(most, found->second);
 }
 
 std::vector<std::string> PolicySnapshot::targets_of(const std::string& org) const {

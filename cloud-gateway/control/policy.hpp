@@ -48,6 +48,13 @@ class PolicySnapshot {
   /// When a known certificate ends.
   std::optional<WallTime> expiry_of(const std::string& serial) const;
 
+  /// Null: no such limit.
+  const BandwidthLimit* limit_of(const LimitScope& scope) const;
+  /// True when some limit has a weekly window.
+  bool has_windows() const { return has_windows_; }
+  /// The most lanes of a session of the org: `most`, or the org's own ceiling where that is lower.
+  std::uint64_t lanes_of(const std::string& org, std::uint64_t most) const;
+
   /// Sorted. Empty for an unknown org.
   std::vector<std::string> targets_of(const std::string& org) const;
 
@@ -64,6 +71,9 @@ class PolicySnapshot {
   std::uint64_t version_ = 0;
   std::map<std::string, Org> orgs_;
   std::map<std::string, Certificate> certificates_;  // By serial.
+  std::map<LimitScope, BandwidthLimit> limits_;
+  std::map<std::string, std::uint64_t> lanes_;  // Ceilings by org.
+  bool has_windows_ = false;
 };
 
 /// Holds the present snapshot. Control threads publish, any thread reads.

@@ -11,9 +11,10 @@ WallTime wall_now() {
 
 }  // namespace
 
-GatewaySession::GatewaySession(SessionSurroundings surroundings, SessionId id, certs::SiteIdentity identity,
-                               const SessionConfig& config, Ended ended)
+GatewaySession::GatewaySession(SessionSurroundings surroundings, LimitBook& limits, SessionId id,
+                               certs::SiteIdentity identity, const SessionConfig& config, Ended ended)
     : surroundings_(surroundings),
+      limits_(limits),
       id_(id),
       identity_(std::move(identity)),
       context_{identity_.org, identity_.site, id.value, {}, {}},
@@ -32,16 +33,25 @@ LogContext GatewaySession::stream_context(StreamId id) const {
   return context;
 }
 
+void GatewaySession::refresh_policy() {
+  if (policy_->version() != surroundings_.policy.version()) policy_ = surroundings_.policy.current();
+}
+
+std::uint64_t GatewaySession::lane_ceiling() {
+  refresh_policy();
+  return policy_->lanes_of(identity_.org, surroundings_.lanes_per_session);
+}
+
 /// Policy as it is at this moment, for every single stream (docs/protocol.md §6.2).
 void GatewaySession::handle_offered(StreamId id, const OpenInfo& info) {
-  if (policy_->version() != surroundings_.policy.version()) policy_ = surroundings_.policy.current();
+  refresh_policy();
   auto target = policy_->authorise_open(identity_, info.target);
   if (!target) return refuse(id, info, target.error());
   dialer_.dial(*target, [this, id, info](Result<TargetDialer::Socket> socket) {
     if (driver_.session().open_info(id) == nullptr) return;  // Reset meanwhile.
     if (!socket) return refuse(id, info, socket.error());
     spdlog::debug("{}stream opened target={} source={}", stream_context(id), info.target, info.source);
-    driver_.accept(id, std::move(*socket));
+    driver_.accept(id, std::move(*socket), &limits_.of_streams(identity_, info.target));
   });
 }
 

@@ -8,6 +8,7 @@
 #include "certs/site_identity.hpp"
 #include "cloud-gateway/api/session_service.hpp"
 #include "cloud-gateway/control/policy.hpp"
+#include "cloud-gateway/data/limit_book.hpp"
 #include "cloud-gateway/data/target_dialer.hpp"
 #include "tunnel-core/net/session_driver.hpp"
 #include "tunnel-core/obs/log_context.hpp"
@@ -20,8 +21,10 @@ struct SessionSurroundings {
   ProcessMemory& memory;
   PolicyHub& policy;
   DialBudget& dials;
+  SharedBuckets& buckets;
   std::size_t dials_per_session = 20000;
   Duration dial_timeout = 20s;
+  std::uint64_t lanes_per_session = kMaxLanes;
 };
 
 class GatewaySession final : public SessionObserver {
@@ -29,14 +32,18 @@ class GatewaySession final : public SessionObserver {
   /// Called once, when the session has ended by itself; the session is destroyed afterwards, not inside.
   using Ended = std::function<void(SessionId)>;
 
-  GatewaySession(SessionSurroundings surroundings, SessionId id, certs::SiteIdentity identity,
-                 const SessionConfig& config, Ended ended);
+  /// @param limits  outlives the session.
+  GatewaySession(SessionSurroundings surroundings, LimitBook& limits, SessionId id,
+                 certs::SiteIdentity identity, const SessionConfig& config, Ended ended);
 
   const certs::SiteIdentity& identity() const { return identity_; }
   SessionDriver& driver() { return driver_; }
 
   /// Tells the agent why, and resets every stream. `ended` is not called.
   void end(Errc reason, const std::string& text);
+
+  /// How many lanes it may have, by the policy of this moment.
+  std::uint64_t lane_ceiling();
 
   LiveSession live() const;
   std::vector<StreamSummary> streams(std::size_t most) const;
@@ -55,7 +62,10 @@ class GatewaySession final : public SessionObserver {
   void refuse(StreamId id, const OpenInfo& info, const Error& error);
   LogContext stream_context(StreamId id) const;
 
+  void refresh_policy();
+
   SessionSurroundings surroundings_;
+  LimitBook& limits_;
   const SessionId id_;
   const certs::SiteIdentity identity_;
   const LogContext context_;

@@ -15,9 +15,10 @@ SessionId random_id() {
 
 }  // namespace
 
-SessionRegistry::SessionRegistry(const RegistryConfig& config,
+SessionRegistry::SessionRegistry(const RegistryConfig& config, const PolicyHub& policy,
                                  std::vector<std::unique_ptr<SessionShard>>& shards)
     : config_(config),
+      policy_(policy),
       shards_(shards),
       started_at_(std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now())) {}
 
@@ -75,7 +76,7 @@ Result<SessionGrant> SessionRegistry::create_session(const certs::SiteIdentity& 
   const Bytes secret = random_bytes(grant.secret.size());
   std::ranges::copy(secret, grant.secret.begin());
   grant.resume_deadline = std::chrono::duration_cast<std::chrono::milliseconds>(config_.agent_deadline);
-  grant.lane_limit = config_.lanes;
+  grant.lane_limit = policy_.current()->lanes_of(identity.org, config_.lanes);
   grant.stream_limit = config_.session.streams;
 
   SessionShard& shard = least_loaded();
@@ -144,13 +145,24 @@ LiveStatus SessionRegistry::live_status() {
         of_shard.streams_opened_total += stats.opened_total;
         of_shard.streams_reset_total += stats.reset_total;
       }
+      of_shard.limiting = owner.limits().limiting();
       return of_shard;
     });
     status.sessions.insert(status.sessions.end(), part.sessions.begin(), part.sessions.end());
+    status.limiting.insert(status.limiting.end(), part.limiting.begin(), part.limiting.end());
     status.streams_opened_total += part.streams_opened_total;
     status.streams_reset_total += part.streams_reset_total;
   }
   return status;
+}
+
+void SessionRegistry::apply_policy() {
+  for (const auto& shard : shards_) {
+    shard->call([](SessionShard& owner) {
+      owner.limits().apply_policy();
+      return true;
+    });
+  }
 }
 
 void SessionRegistry::set_listen(std::vector<std::string> addresses) {

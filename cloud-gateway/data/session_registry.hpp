@@ -18,7 +18,7 @@ struct RegistryConfig {
   SessionConfig session;            ///< For every session; the role is the gateway's.
   Duration agent_deadline = 10min;  ///< Told to the agent; ours is 30 s longer (docs/protocol.md §10).
   std::size_t sessions = 10000;
-  std::uint64_t lanes = kMaxLanes;  ///< Told to the agent.
+  std::uint64_t lanes = kMaxLanes;  ///< Told to the agent, unless its org has a lower ceiling.
 };
 
 class SessionRegistry final : public SessionService {
@@ -32,8 +32,9 @@ class SessionRegistry final : public SessionService {
     SessionShard* shard = nullptr;
   };
 
-  /// @param shards  outlive the registry.
-  SessionRegistry(const RegistryConfig& config, std::vector<std::unique_ptr<SessionShard>>& shards);
+  /// @param policy, shards  outlive the registry.
+  SessionRegistry(const RegistryConfig& config, const PolicyHub& policy,
+                  std::vector<std::unique_ptr<SessionShard>>& shards);
 
   std::optional<Entry> find(SessionId id) const;
   std::size_t size() const;
@@ -52,6 +53,7 @@ class SessionRegistry final : public SessionService {
   LiveStatus live_status() override;
   bool draining() const override { return draining_; }
   void end_site(const certs::SiteIdentity& identity, Errc why) override;
+  void apply_policy() override;
 
  private:
   std::optional<std::pair<SessionId, Entry>> of_site(const certs::SiteIdentity& identity) const;
@@ -60,6 +62,7 @@ class SessionRegistry final : public SessionService {
   SessionShard& least_loaded() const;
 
   const RegistryConfig config_;
+  const PolicyHub& policy_;
   std::vector<std::unique_ptr<SessionShard>>& shards_;
   const WallTime started_at_;
   std::mutex creating_;       ///< One creation at a time: a site never has two sessions.

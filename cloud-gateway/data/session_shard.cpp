@@ -11,8 +11,8 @@ constexpr Duration kFarewell = 1s;  ///< For SESSION_END to leave before its lan
 
 void SessionShard::add(SessionId id, const certs::SiteIdentity& identity, const SessionConfig& config,
                        GatewaySession::Ended ended) {
-  sessions_.emplace(id,
-                    std::make_unique<GatewaySession>(surroundings_, id, identity, config, std::move(ended)));
+  sessions_.emplace(
+      id, std::make_unique<GatewaySession>(surroundings_, limits_, id, identity, config, std::move(ended)));
 }
 
 GatewaySession* SessionShard::find(SessionId id) {

@@ -12,7 +12,9 @@ namespace culvert {
 
 class SessionShard {
  public:
-  explicit SessionShard(SessionSurroundings surroundings) : surroundings_(surroundings) {}
+  explicit SessionShard(SessionSurroundings surroundings)
+      : surroundings_(surroundings),
+        limits_(surroundings.thread, surroundings.policy, surroundings.buckets) {}
 
   DataThread& thread() { return surroundings_.thread; }
 
@@ -37,11 +39,13 @@ class SessionShard {
   void remove(SessionId id);
 
   const std::map<SessionId, std::unique_ptr<GatewaySession>>& sessions() const { return sessions_; }
+  LimitBook& limits() { return limits_; }
 
  private:
   void remove_later(SessionId id, Duration delay);
 
   SessionSurroundings surroundings_;
+  LimitBook limits_;
   std::map<SessionId, std::unique_ptr<GatewaySession>> sessions_;
 };
 

@@ -5,9 +5,11 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <exception>
+#include <utility>
 
 #include "cloud-gateway/control/address_kind.hpp"
 #include "tunnel-core/net/deadline.hpp"
+#include "tunnel-core/obs/log.hpp"
 
 namespace culvert {
 namespace {
@@ -49,11 +51,14 @@ struct TargetDialer::Attempt {
         socket(io),
         resolver(io) {}
 
+  /// Tells how it ended, once: a callback that throws is not called again.
   void finish(Result<Socket> result) {
+    if (!done) return;
+    const Done tell = std::exchange(done, {});
     budget.give_back();
     if (*owner == nullptr) return;
     --(*owner)->running_;
-    done(std::move(result));
+    tell(std::move(result));
   }
 };
 
@@ -80,7 +85,13 @@ void TargetDialer::dial(TargetAddress target, Done done) {
   ++running_;
   auto attempt = std::make_shared<Attempt>(*this, std::move(target), std::move(done));
   asio::co_spawn(io_, run(attempt), [attempt](std::exception_ptr failure) {
-    if (failure) attempt->finish(Error{Errc::TargetUnreachable, "the dial failed inside the gateway"});
+    if (!failure) return;
+    try {
+      attempt->finish(Error{Errc::TargetUnreachable, "the dial failed inside the gateway"});
+      std::rethrow_exception(failure);
+    } catch (const std::exception& error) {
+      spdlog::error("a dial to {} ended on an internal error: {}", attempt->target.to_text(), error.what());
+    }
   });
 }
 

@@ -70,7 +70,8 @@ Result<void> GatewayServer::start_data_threads() {
     auto thread = DataThread::create(arena_, slab_space(limits));
     if (!thread) return std::move(thread).error();
     shards_.push_back(std::make_unique<SessionShard>(SessionSurroundings{
-        **thread, memory_, *gateway_.policy, dials_, limits.dials_per_session, limits.dial_timeout}));
+        **thread, memory_, *gateway_.policy, dials_, buckets_, limits.dials_per_session, limits.dial_timeout,
+        std::min<std::uint64_t>(limits.lanes_per_session, kMaxLanes)}));
     data_threads_.push_back(std::move(*thread));
   }
   // Signals are for the front thread alone; threads inherit the mask.
@@ -97,7 +98,7 @@ Result<void> GatewayServer::start() {
   registry.session.streams = limits.streams_per_session;
   registry.agent_deadline = limits.resume_deadline;
   registry.lanes = std::min<std::uint64_t>(limits.lanes_per_session, kMaxLanes);
-  registry_.emplace(registry, shards_);
+  registry_.emplace(registry, *gateway_.policy, shards_);
   control_.emplace(gateway_, *registry_);
   admission_.emplace(*registry_, *gateway_.policy, limits.session_memory);
   front_.emplace(front_io_, control_threads_, *tls, judge, control_->api(), *admission_, FrontConfig{});

@@ -45,6 +45,7 @@ class GatewayServer {
   SlabArena arena_;
   ProcessMemory memory_;
   DialBudget dials_;
+  SharedBuckets buckets_;
   std::vector<std::unique_ptr<DataThread>> data_threads_;
   std::vector<std::unique_ptr<SessionShard>> shards_;
   std::vector<std::thread> threads_;

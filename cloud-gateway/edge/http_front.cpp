@@ -110,8 +110,12 @@ asio::awaitable<bool> HttpFront::handshake(ConnectionPtr connection) {
   if (error) {
     const Error why = deadline.expired() ? Error{Errc::TimedOut, "the handshake took longer than 10 s"}
                                          : stream.last_error();
-    spdlog::info("peer={} TLS handshake failed reason={}: {}", connection->peer, errc_name(why.code()),
-                 why.message());
+    if (const auto left_out = failed_handshakes_.admit(std::chrono::steady_clock::now())) {
+      const std::string more =
+          *left_out == 0 ? "" : " (" + std::to_string(*left_out) + " more like it were not logged)";
+      spdlog::info("peer={} TLS handshake failed reason={}: {}{}", connection->peer, errc_name(why.code()),
+                   why.message(), more);
+    }
     stream.close();
     co_return false;
   }

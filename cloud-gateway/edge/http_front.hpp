@@ -17,6 +17,7 @@
 #include "cloud-gateway/api/api_router.hpp"
 #include "cloud-gateway/edge/http_request.hpp"
 #include "cloud-gateway/edge/lane_admission.hpp"
+#include "cloud-gateway/edge/log_ration.hpp"
 #include "tunnel-core/net/task_group.hpp"
 #include "tunnel-core/net/tls_context.hpp"
 
@@ -68,6 +69,7 @@ class HttpFront {
   const FrontConfig config_;
   std::set<ConnectionPtr> connections_;
   TaskGroup tasks_;
+  LogRation failed_handshakes_;
   bool closed_ = false;
 };
 

@@ -27,6 +27,8 @@ std::string_view reason_phrase(int status) {
       return "Not Found";
     case 409:
       return "Conflict";
+    case 429:
+      return "Too Many Requests";
     default:
       return "Service Unavailable";
   }
@@ -101,29 +103,35 @@ Result<LaneAdmission::Admitted> LaneAdmission::judge(const LaneRequest& request,
 void LaneAdmission::hand_over(const Admitted& admitted, TlsStream::Detached connection,
                               std::string request_id) const {
   SessionShard& shard = *admitted.entry.shard;
-  boost::asio::post(
-      shard.thread().io(), [&shard, admitted, memory = session_memory_, request_id = std::move(request_id),
-                            connection = std::move(connection)]() mutable {
-        auto attached = TlsStream::attach(shard.thread().io(), std::move(connection));
-        if (!attached) {
-          spdlog::warn("a lane could not join its thread: {}", attached.error().to_string());
-          return;
-        }
-        std::unique_ptr<TlsStream> stream = std::move(*attached);
-        GatewaySession* const session = shard.find(admitted.session);
-        if (session == nullptr || session->driver().session().ended()) {
-          return refuse_on(*stream, {Errc::UnknownSession, "the session has ended"}, request_id);
-        }
-        stream->engine().use_bulk_buffers();  // With ALPN http/1.1 it was a stranger's connection until now.
-        const Hello& hello = admitted.hello;
-        Hello answer{kProtocolVersion, hello.epoch, hello.lane, memory, {}};
-        answer.proof = hello_proof(admitted.entry.secret, Role::Gateway, stream->engine(), admitted.session,
-                                   hello.epoch, hello.lane);
-        const auto added =
-            session->driver().add_lane(hello.lane, hello.epoch, hello.replay_memory, stream,
-                                       switching_protocols(admitted, answer), {}, admitted.carrier);
-        if (!added) refuse_on(*stream, added.error(), request_id);
-      });
+  boost::asio::post(shard.thread().io(), [&shard, admitted, memory = session_memory_,
+                                          request_id = std::move(request_id),
+                                          connection = std::move(connection)]() mutable {
+    auto attached = TlsStream::attach(shard.thread().io(), std::move(connection));
+    if (!attached) {
+      spdlog::warn("a lane could not join its thread: {}", attached.error().to_string());
+      return;
+    }
+    std::unique_ptr<TlsStream> stream = std::move(*attached);
+    GatewaySession* const session = shard.find(admitted.session);
+    if (session == nullptr || session->driver().session().ended()) {
+      return refuse_on(*stream, {Errc::UnknownSession, "the session has ended"}, request_id);
+    }
+    stream->engine().use_bulk_buffers();  // With ALPN http/1.1 it was a stranger's connection until now.
+    const Hello& hello = admitted.hello;
+    const Session& lanes = session->driver().session();
+    // A higher epoch replaces the lanes there are; only one more beside them can be too many.
+    if (hello.epoch == lanes.epoch() && lanes.lane_count() >= session->lane_ceiling()) {
+      return refuse_on(*stream, {Errc::LaneLimitReached, "the session has all the lanes its org may have"},
+                       request_id);
+    }
+    Hello answer{kProtocolVersion, hello.epoch, hello.lane, memory, {}};
+    answer.proof = hello_proof(admitted.entry.secret, Role::Gateway, stream->engine(), admitted.session,
+                               hello.epoch, hello.lane);
+    const auto added =
+        session->driver().add_lane(hello.lane, hello.epoch, hello.replay_memory, stream,
+                                   switching_protocols(admitted, answer), {}, admitted.carrier);
+    if (!added) refuse_on(*stream, added.error(), request_id);
+  });
 }
 
 }  // namespace culvert

@@ -45,7 +45,8 @@ class LaneAdmission {
   /// @error UsageInvalid, Unauthorized, UnknownSession, ShuttingDown.
   Result<Admitted> judge(const LaneRequest& request, const TlsEngine& tls) const;
 
-  /// Moves the connection to its owner, which answers 101 or refuses (epoch, session gone).
+  /// Moves the connection to its owner, which answers 101 or refuses (epoch, session gone, too
+  /// many lanes).
   void hand_over(const Admitted& admitted, TlsStream::Detached connection, std::string request_id) const;
 
  private:

@@ -118,6 +118,13 @@ bool site_exists(soci::session& sql, const std::string& org, const std::string& 
   return count != 0;
 }
 
+bool target_exists(soci::session& sql, const std::string& org, const std::string& target) {
+  int count = 0;
+  sql << "SELECT COUNT(*) FROM targets WHERE org = :org AND name = :name", soci::into(count), soci::use(org),
+      soci::use(target);
+  return count != 0;
+}
+
 Error unknown_org(const std::string& org) {
   return Error{Errc::NotFound, "there is no org '" + org + "'; add it with 'culvert-gateway org add " + org +
                                    "', or see 'org list'"};
@@ -126,6 +133,11 @@ Error unknown_org(const std::string& org) {
 Error unknown_site(const std::string& org, const std::string& site) {
   return Error{Errc::NotFound,
                "org '" + org + "' has no site '" + site + "'; see 'culvert-gateway site list'"};
+}
+
+Error unknown_target(const std::string& org, const std::string& target) {
+  return Error{Errc::NotFound, "org '" + org + "' has no target '" + target +
+                                   "'; see 'culvert-gateway target list " + org + "'"};
 }
 
 }  // namespace culvert

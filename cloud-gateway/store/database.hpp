@@ -64,8 +64,14 @@ void append_audit_row(soci::session& sql, const Actor& actor, const std::string&
 
 bool org_exists(soci::session& sql, const std::string& org);
 bool site_exists(soci::session& sql, const std::string& org, const std::string& site);
+bool target_exists(soci::session& sql, const std::string& org, const std::string& target);
 Error unknown_org(const std::string& org);
 Error unknown_site(const std::string& org, const std::string& site);
+Error unknown_target(const std::string& org, const std::string& target);
+
+/// Of one org, or of all when `org` is empty.
+Result<std::vector<LimitRecord>> select_limits(soci::session& sql, const std::string& org);
+std::map<std::string, std::uint64_t> select_lane_ceilings(soci::session& sql, const std::string& org);
 
 inline long long to_seconds(WallTime time) {
   return time.time_since_epoch().count();

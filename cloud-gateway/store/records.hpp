@@ -3,9 +3,12 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "tunnel-core/daemon/bandwidth_limit.hpp"
 
 namespace culvert {
 
@@ -64,6 +67,24 @@ struct ForwardRecord {
   std::string error;  ///< Empty unless failed.
 };
 
+/// Whose streams share a limit: those of an org, of one of its sites, to one of its targets, or both.
+struct LimitScope {
+  std::string org;
+  std::string site;    ///< Empty: all.
+  std::string target;  ///< Likewise.
+  friend auto operator<=>(const LimitScope&, const LimitScope&) = default;
+};
+
+struct LimitRecord {
+  LimitScope scope;
+  BandwidthLimit limit;
+};
+
+struct LimitList {
+  std::vector<LimitRecord> limits;
+  std::map<std::string, std::uint64_t> lanes;  ///< Ceilings by org, where one is set.
+};
+
 struct AuditEntry {
   std::uint64_t seq = 0;
   WallTime time;
@@ -79,6 +100,7 @@ struct PolicyData {
   std::vector<SiteRecord> sites;
   std::vector<TargetRecord> targets;
   std::vector<CertificateRecord> certificates;  ///< Unrevoked ones only.
+  LimitList limits;
 };
 
 }  // namespace culvert

@@ -118,10 +118,7 @@ Result<std::vector<OrgRecord>> Store::list_orgs() {
 Result<void> Store::add_target(const TargetRecord& target, const Actor& actor) {
   return impl_->db.transaction("add a target", [&](soci::session& sql) -> Result<void> {
     if (!org_exists(sql, target.org)) return unknown_org(target.org);
-    int count = 0;
-    sql << "SELECT COUNT(*) FROM targets WHERE org = :org AND name = :name", into(count), use(target.org),
-        use(target.name);
-    if (count != 0)
+    if (target_exists(sql, target.org, target.name))
       return Error{Errc::AlreadyExists, "org '" + target.org + "' has a target '" + target.name +
                                             "' already; nothing was changed; to move it, remove it first"};
     const int port = target.port;
@@ -140,13 +137,9 @@ Result<void> Store::add_target(const TargetRecord& target, const Actor& actor) {
 Result<void> Store::remove_target(const std::string& org, const std::string& target, const Actor& actor) {
   return impl_->db.transaction("remove a target", [&](soci::session& sql) -> Result<void> {
     if (!org_exists(sql, org)) return unknown_org(org);
-    int count = 0;
-    sql << "SELECT COUNT(*) FROM targets WHERE org = :org AND name = :name", into(count), use(org),
-        use(target);
-    if (count == 0)
-      return Error{Errc::NotFound, "org '" + org + "' has no target '" + target +
-                                       "'; see 'culvert-gateway target list " + org + "'"};
+    if (!target_exists(sql, org, target)) return unknown_target(org, target);
     sql << "DELETE FROM targets WHERE org = :org AND name = :name", use(org), use(target);
+    sql << "DELETE FROM limits WHERE org = :org AND target = :name", use(org), use(target);
     append_audit_row(sql, actor, "target.remove", org + "/" + target, "");
     return {};
   });
@@ -226,6 +219,7 @@ Result<void> Store::remove_site(const std::string& org, const std::string& site,
     if (!org_exists(sql, org)) return unknown_org(org);
     if (!site_exists(sql, org, site)) return unknown_site(org, site);
     sql << "DELETE FROM sites WHERE org = :org AND name = :site", use(org), use(site);
+    sql << "DELETE FROM limits WHERE org = :org AND site = :site", use(org), use(site);
     append_audit_row(sql, actor, "site.remove", org + "/" + site, "");
     return {};
   });
@@ -249,6 +243,9 @@ Result<PolicyData> Store::read_policy() {
     policy.sites = select_sites(sql, "");
     policy.targets = select_targets(sql, "");
     policy.certificates = select_certificates(sql);
+    auto limits = select_limits(sql, "");
+    if (!limits) return std::move(limits).error();
+    policy.limits = {std::move(*limits), select_lane_ceilings(sql, "")};
     return policy;
   });
 }

@@ -1,6 +1,6 @@
-// The store: orgs, sites, certificates, targets, joining tokens, reported forwards and the audit log, in one
-// SQLite file. Every change is one transaction together with its audit entry: after a crash at any point the
-// store holds all of it or nothing. What SQL and SOCI look like stays inside this folder.
+// The store: orgs, sites, certificates, targets, limits, joining tokens, reported forwards and the audit log,
+// in one SQLite file. Every change is one transaction together with its audit entry: after a crash at any
+// point the store holds all of it or nothing. What SQL and SOCI look like stays inside this folder.
 #pragma once
 
 #include <filesystem>
@@ -77,6 +77,15 @@ class Store {
   Result<void> replace_forwards(const std::string& org, const std::string& site,
                                 const std::vector<ForwardRecord>& forwards);
   Result<std::vector<ForwardRecord>> list_forwards(const std::string& org, const std::string& site);
+
+  using LimitEdit = std::function<Result<void>(BandwidthLimit&)>;
+  /// Edits the limit of a scope, an empty one when there is none yet, inside the transaction.
+  /// @return what it is now. @error NotFound (org, site, target), whatever `edit` returns.
+  Result<LimitRecord> change_limit(const LimitScope& scope, const LimitEdit& edit, const Actor& actor);
+  /// @param lanes  1 to 32; 0: none of its own. @error NotFound.
+  Result<void> set_lane_ceiling(const std::string& org, std::uint64_t lanes, const Actor& actor);
+  /// As list_targets; sorted by org, site and target. @error NotFound (org).
+  Result<LimitList> list_limits(const std::string& org);
 
   Result<PolicyData> read_policy();
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from support.scenario import Done, LocalPair, PairError, agent, check, free_port, gateway, main, refuses, run, wait_until
 
 GATEWAY_COMMANDS = ["", "init", "run", "org", "org add", "org list", "org remove", "target", "target add", "target list",
-                    "target remove", "site", "site list", "site remove", "join-token", "status"]
+                    "target remove", "site", "site list", "site remove", "limit", "limit set", "limit list", "limit remove",
+                    "join-token", "status"]
 AGENT_COMMANDS = ["", "join", "run", "forward", "forward add", "forward list", "forward remove", "firewall",
-                  "doctor", "status"]
+                  "limit", "limit set", "limit list", "limit remove", "doctor", "status"]
 
 
 def scenario(folder: Path) -> None:

@@ -132,6 +132,8 @@ std::string_view errc_name(Errc code) {
       return "daemon_unreachable";
     case Errc::Cancelled:
       return "cancelled";
+    case Errc::LaneLimitReached:
+      return "lane_limit_reached";
     case Errc::ProxyUnauthorized:
       return "proxy_unauthorized";
     case Errc::ProxyRefused:

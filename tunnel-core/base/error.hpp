@@ -77,6 +77,7 @@ enum class Errc : std::uint16_t {
   StoreFailed,
   DaemonUnreachable,
   Cancelled,
+  LaneLimitReached,
   ProxyUnauthorized,
   ProxyRefused,
 };

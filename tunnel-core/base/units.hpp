@@ -19,6 +19,7 @@ using StreamId =
 using LaneId = Strong<struct LaneIdTag, std::uint32_t>;        ///< Unique within one epoch of a session.
 using SessionId = Strong<struct SessionIdTag, std::uint64_t>;  ///< Random; written as 16 hexadecimal digits.
 using ByteCount = Strong<struct ByteCountTag, std::uint64_t>;
+using BitRate = Strong<struct BitRateTag, std::uint64_t>;  ///< Bits per second; 0: unlimited.
 
 constexpr ByteCount operator""_B(unsigned long long n) {
   return {n};

@@ -50,9 +50,10 @@ Result<void> SessionDriver::add_lane(LaneId id, std::uint32_t epoch, ByteCount p
   return {};
 }
 
-Result<StreamId> SessionDriver::open(asio::ip::tcp::socket socket, OpenInfo info) {
+Result<StreamId> SessionDriver::open(asio::ip::tcp::socket socket, OpenInfo info,
+                                     const StreamLimits* limits) {
   refresh_now();
-  auto relay = std::make_shared<SocketRelay>(*this, std::move(socket));
+  auto relay = std::make_shared<SocketRelay>(*this, std::move(socket), limits);
   auto id = session_.open_stream(std::move(info), relay.get(), now_);
   if (!id) {
     relay->abort();
@@ -64,9 +65,9 @@ Result<StreamId> SessionDriver::open(asio::ip::tcp::socket socket, OpenInfo info
   return id;
 }
 
-void SessionDriver::accept(StreamId id, asio::ip::tcp::socket socket) {
+void SessionDriver::accept(StreamId id, asio::ip::tcp::socket socket, const StreamLimits* limits) {
   refresh_now();
-  auto relay = std::make_shared<SocketRelay>(*this, std::move(socket));
+  auto relay = std::make_shared<SocketRelay>(*this, std::move(socket), limits);
   if (session_.open_info(id) == nullptr) return relay->abort();
   relays_.emplace(id, relay);
   session_.accept_stream(id, relay.get(), now_);

@@ -54,10 +54,11 @@ class SessionDriver {
   void retire_lane(LaneId id);
 
   /// Opens a stream for an accepted source. On error the socket is closed with a reset.
+  /// @param limits  null: none, for good; otherwise outlives the driver.
   /// @error those of Session::open_stream().
-  Result<StreamId> open(asio::ip::tcp::socket socket, OpenInfo info);
+  Result<StreamId> open(asio::ip::tcp::socket socket, OpenInfo info, const StreamLimits* limits = nullptr);
   /// Answers handle_offered() with the connected target. A stream that was reset meanwhile closes it.
-  void accept(StreamId id, asio::ip::tcp::socket socket);
+  void accept(StreamId id, asio::ip::tcp::socket socket, const StreamLimits* limits = nullptr);
   void refuse(StreamId id, Errc reason, const std::string& text);
 
   void drain(Duration timeout);

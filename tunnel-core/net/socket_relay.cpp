@@ -14,6 +14,7 @@ namespace culvert {
 namespace {
 
 constexpr std::size_t kSpans = 17;  ///< 16 slabs and the tail of the one before.
+constexpr std::size_t kReadAtOnce = kSpans * kSlabSize;
 /// Work of one relay at a time; others on the thread come in between.
 constexpr std::size_t kWriteAtOnce = 256 * 1024;
 
@@ -28,6 +29,19 @@ std::size_t fill(std::span<iovec> out, std::span<const Span> spans) {
   return total;
 }
 
+/// Cuts what goes beyond `most` bytes. @return how many vectors are left.
+std::size_t trim(std::span<iovec> vectors, std::size_t most) {
+  for (std::size_t i = 0; i < vectors.size(); ++i) {
+    if (vectors[i].iov_len < most) {
+      most -= vectors[i].iov_len;
+      continue;
+    }
+    vectors[i].iov_len = most;
+    return i + 1;
+  }
+  return vectors.size();
+}
+
 bool would_block(int error) {
   return error == EAGAIN || error == EWOULDBLOCK;
 }
@@ -39,8 +53,8 @@ void reset_when_closed(asio::ip::tcp::socket& socket, bool reset) {
 
 }  // namespace
 
-SocketRelay::SocketRelay(SessionDriver& driver, asio::ip::tcp::socket socket)
-    : driver_(&driver), socket_(std::move(socket)) {
+SocketRelay::SocketRelay(SessionDriver& driver, asio::ip::tcp::socket socket, const StreamLimits* limits)
+    : driver_(&driver), socket_(std::move(socket)), limits_(limits) {
   error_code ignored;
   socket_.native_non_blocking(true, ignored);
   tune_local_socket(socket_.native_handle());
@@ -55,14 +69,63 @@ void SocketRelay::start(StreamId id) {
 }
 
 void SocketRelay::handle_readable() {
-  if (!waiting_room_) write_socket();
+  if (!waiting_room_ && !held_back(RelayDirection::Write)) write_socket();
 }
 
 void SocketRelay::handle_writable() {
-  if (!waiting_input_) read_socket();
+  if (!waiting_input_ && !held_back(RelayDirection::Read)) read_socket();
 }
 
-SocketRelay::Input SocketRelay::take_input() {
+/// How many of `want` bytes the limits let pass now. 0: handle_turn() goes on.
+std::size_t SocketRelay::allowance(RelayDirection direction, std::size_t want) {
+  const auto at = static_cast<std::size_t>(direction);
+  if (limits_ == nullptr) return want;
+  if (!limits_->any[at]) {
+    if (turns_[at] != nullptr) turns_[at]->leave();
+    return want;
+  }
+  if (turns_[at] == nullptr) turns_[at] = std::make_unique<Turn>(*this, direction);
+  return turns_[at]->acquire(limits_->of[at], want);
+}
+
+bool SocketRelay::held_back(RelayDirection direction) const {
+  const auto& turn = turns_[static_cast<std::size_t>(direction)];
+  return turn != nullptr && turn->waiting();
+}
+
+void SocketRelay::spend(RelayDirection direction, ssize_t moved) {
+  const auto& turn = turns_[static_cast<std::size_t>(direction)];
+  if (turn != nullptr && moved > 0) turn->spend(static_cast<std::uint64_t>(moved));
+}
+
+/// The direction waits for something else than its limits: they are for others now.
+void SocketRelay::settle(RelayDirection direction) {
+  const auto& turn = turns_[static_cast<std::size_t>(direction)];
+  if (turn != nullptr) turn->release();
+}
+
+void SocketRelay::handle_turn(RelayDirection direction) {
+  if (driver_ == nullptr) return;
+  const auto keep = shared_from_this();  // A socket that fails leaves the driver, who may be the only owner.
+  driver_->refresh_now();
+  if (direction == RelayDirection::Read) {
+    if (!waiting_input_) read_socket();
+  } else if (!waiting_room_) {
+    write_socket();
+  }
+  if (driver_ != nullptr) driver_->schedule_flush();
+}
+
+void SocketRelay::leave_limits() {
+  for (const auto& turn : turns_) {
+    if (turn == nullptr) continue;
+    turn->leave();
+    turn->release();
+  }
+  limits_ = nullptr;
+}
+
+SocketRelay::Input SocketRelay::take_input(std::size_t most) {
   MutableByteSpan spans[kSpans];
   Session& session = driver_->session();
   const std::size_t count = session.prepare_read(id_, spans);
@@ -73,6 +136,10 @@ SocketRelay::Input SocketRelay::take_input() {
   msghdr message{};
   message.msg_iov = vectors;
   message.msg_iovlen = count;
+  if (input.room > most) {
+    message.msg_iovlen = trim({vectors, count}, most);
+    input.room = most;
+  }
   input.taken = ::recvmsg(socket_.native_handle(), &message, MSG_DONTWAIT);
   input.error = input.taken < 0 ? errno : 0;
   session.commit_read(id_, input.taken > 0 ? static_cast<std::size_t>(input.taken) : 0, driver_->now());
@@ -81,10 +148,15 @@ SocketRelay::Input SocketRelay::take_input() {
 
 void SocketRelay::read_socket() {
   while (driver_ != nullptr && !input_ended_) {
-    const Input input = take_input();
+    const std::size_t allowed = allowance(RelayDirection::Read, kReadAtOnce);
+    if (allowed == 0) return watch_for_reset();
+    const Input input = take_input(allowed);
+    spend(RelayDirection::Read, input.taken);
+    const bool more = input.taken > 0 && static_cast<std::size_t>(input.taken) == input.room;
+    if (!more) settle(RelayDirection::Read);
     if (input.room == 0) return watch_for_reset();
     if (input.taken > 0) {
-      if (static_cast<std::size_t>(input.taken) < input.room) return wait_for_input();
+      if (!more) return wait_for_input();
     } else if (input.taken == 0) {
       input_ended_ = true;
       driver_->session().finish_stream(id_, driver_->now());
@@ -104,12 +176,14 @@ void SocketRelay::write_socket() {
     Session& session = driver_->session();
     const std::size_t count = session.readable(id_, spans);
     if (count == 0) {
+      settle(RelayDirection::Write);
       if (!session.at_end(id_)) return;
       error_code ignored;
       socket_.shutdown(asio::socket_base::shutdown_send, ignored);
       return session.handle_fin_delivered(id_, driver_->now());
     }
     if (written >= kWriteAtOnce) {
+      settle(RelayDirection::Write);
       waiting_room_ = true;
       return asio::post(socket_.get_executor(), [self = shared_from_this()] {
         self->waiting_room_ = false;
@@ -118,16 +192,19 @@ void SocketRelay::write_socket() {
       });
     }
     iovec vectors[kSpans];
-    const std::size_t size = fill<ByteSpan>(vectors, {spans, count});
+    const std::size_t there = fill<ByteSpan>(vectors, {spans, count});
+    const std::size_t size = allowance(RelayDirection::Write, there);
+    if (size == 0) return;
     msghdr message{};
     message.msg_iov = vectors;
-    message.msg_iovlen = count;
+    message.msg_iovlen = size < there ? trim({vectors, count}, size) : count;
     const ssize_t n = ::sendmsg(socket_.native_handle(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n < 0) {
       if (errno == EINTR) continue;
       if (would_block(errno)) return wait_for_room();
       return socket_failed(errno);
     }
+    spend(RelayDirection::Write, n);
     session.consume(id_, static_cast<std::size_t>(n), driver_->now());
     written += static_cast<std::size_t>(n);
     if (static_cast<std::size_t>(n) < size) return wait_for_room();
@@ -145,6 +222,7 @@ void SocketRelay::wait_for_input() {
 }
 
 void SocketRelay::wait_for_room() {
+  settle(RelayDirection::Write);
   waiting_room_ = true;
   socket_.async_wait(asio::socket_base::wait_write, [self = shared_from_this()](error_code error) {
     self->waiting_room_ = false;
@@ -161,15 +239,24 @@ void SocketRelay::watch_for_reset() {
   socket_.async_wait(asio::socket_base::wait_error, [self = shared_from_this()](error_code error) {
     self->watching_ = false;
     if (error || self->driver_ == nullptr) return;
-    // POLLERR leaves the error in the socket: bytes that came before it can still be read.
-    pollfd state{self->socket_.native_handle(), 0, 0};
-    ::poll(&state, 1, 0);
-    if ((state.revents & POLLERR) != 0) {
-      if (!self->waiting_input_) self->read_socket();
-      if (self->driver_ != nullptr) self->socket_failed(ECONNRESET);
-    }
+    self->handle_trouble();
     if (self->driver_ != nullptr) self->driver_->flush();
   });
+}
+
+void SocketRelay::handle_trouble() {
+  pollfd state{socket_.native_handle(), POLLPRI, 0};
+  ::poll(&state, 1, 0);
+  if ((state.revents & POLLERR) != 0) {
+    // POLLERR leaves the error in the socket: bytes that came before it can still be read.
+    if (!waiting_input_) read_socket();
+    if (driver_ != nullptr) socket_failed(ECONNRESET);
+  } else if ((state.revents & POLLPRI) != 0) {
+    // TCP's urgent byte, which a stream does not carry. Until it is taken it would wake us again and again.
+    std::byte urgent{};
+    const ssize_t taken = ::recv(socket_.native_handle(), &urgent, 1, MSG_OOB | MSG_DONTWAIT);
+    if (taken >= 0) watch_for_reset();
+  }
 }
 
 void SocketRelay::socket_failed(int error) {
@@ -177,7 +264,7 @@ void SocketRelay::socket_failed(int error) {
   // The end that is read after a reset is no end of the stream: whoever reports the error of a socket takes
   // it away.
   if (!input_ended_) {
-    while (take_input().taken > 0) {
+    while (take_input(SIZE_MAX).taken > 0) {
     }
   }
   const bool cancelled = error == ECONNRESET || error == EPIPE;
@@ -192,6 +279,7 @@ void SocketRelay::socket_failed(int error) {
 
 void SocketRelay::close() {
   driver_ = nullptr;
+  leave_limits();
   reset_when_closed(socket_, false);
   error_code ignored;
   socket_.close(ignored);
@@ -199,6 +287,7 @@ void SocketRelay::close() {
 
 void SocketRelay::abort() {
   driver_ = nullptr;
+  leave_limits();
   error_code ignored;
   socket_.close(ignored);
 }

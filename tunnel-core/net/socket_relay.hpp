@@ -3,15 +3,19 @@
 //
 //   source -> recvmsg -> Session (kept until accepted) -> lanes        lanes -> Session -> sendmsg -> target
 //
-// An idle relay owns no buffer and no coroutine: one pending readiness handler is all. Of one thread.
+// An idle relay owns no buffer and no coroutine: one pending readiness handler is all. A relay that its
+// limits hold back has none for that direction; its turn comes from the RateLimit that it waits for. Of one
+// thread.
 #pragma once
 
 #include <sys/types.h>
 
+#include <array>
 #include <boost/asio/ip/tcp.hpp>
 #include <memory>
 
 #include "tunnel-core/mux/session.hpp"
+#include "tunnel-core/net/rate_limit.hpp"
 
 namespace culvert {
 
@@ -23,7 +27,8 @@ class SessionDriver;
 class SocketRelay : public std::enable_shared_from_this<SocketRelay> {
  public:
   /// @param socket  connected; made non-blocking and tuned as a local socket.
-  SocketRelay(SessionDriver& driver, asio::ip::tcp::socket socket);
+  /// @param limits  null: none, for good; otherwise outlives the relay's end (close() or abort()).
+  SocketRelay(SessionDriver& driver, asio::ip::tcp::socket socket, const StreamLimits* limits = nullptr);
 
   /// The stream that the socket belongs to from now on; starts reading.
   void start(StreamId id);
@@ -45,16 +50,38 @@ class SocketRelay : public std::enable_shared_from_this<SocketRelay> {
     int error = 0;
   };
 
-  Input take_input();
+  /// One direction's share of the limits.
+  class Turn final : public Pacer {
+   public:
+    Turn(SocketRelay& relay, RelayDirection direction) : relay_(relay), direction_(direction) {}
+
+   private:
+    void handle_turn() override { relay_.handle_turn(direction_); }
+    SocketRelay& relay_;
+    const RelayDirection direction_;
+  };
+
+  std::size_t allowance(RelayDirection direction, std::size_t want);
+  bool held_back(RelayDirection direction) const;
+  void spend(RelayDirection direction, ssize_t moved);
+  void settle(RelayDirection direction);
+  void handle_turn(RelayDirection direction);
+  void leave_limits();
+
+  /// @param most  bytes.
+  Input take_input(std::size_t most);
   void read_socket();
   void write_socket();
   void wait_for_input();
   void wait_for_room();
   void watch_for_reset();
+  void handle_trouble();
   void socket_failed(int error);
 
   SessionDriver* driver_;  ///< Null once closed: handlers that are still queued then do nothing.
   asio::ip::tcp::socket socket_;
+  const StreamLimits* limits_;
+  std::array<std::unique_ptr<Turn>, 2> turns_;  ///< By RelayDirection; made when there is a limit.
   StreamId id_{};
   bool input_ended_ = false;
   bool waiting_input_ = false;

@@ -123,7 +123,7 @@ class HandMadePeer:
         control.close()
         if status != 201:
             raise ConnectionError(f"no session: {status} {body!r}")
-        grant = json.loads(body)
+        self.grant = grant = json.loads(body)
         self.session, self.secret = bytes.fromhex(grant["session_id"]), bytes.fromhex(grant["session_secret"])
         self.lane: Optional[Tls] = None
         self._bytes = b""
@@ -135,11 +135,12 @@ class HandMadePeer:
     def hello(self, tls: Tls, epoch: int, lane: int) -> bytes:
         return struct.pack(">BIIQ", 1, epoch, lane, 1 << 24) + self.proof(tls, b"culvert/1 agent", epoch, lane)
 
-    def ask_lane(self, hello: Optional[bytes] = None, behind: bytes = b"", epoch: Optional[int] = None) -> int:
+    def ask_lane(self, hello: Optional[bytes] = None, behind: bytes = b"", epoch: Optional[int] = None,
+                 lane: int = 1) -> int:
         """The HTTP status; after 101 `lane` is open. `behind` is sent together with the request, which is forbidden."""
         tls = Tls(self.port, self.identity)
         epoch = self.epoch + 1 if epoch is None else epoch
-        hello = self.hello(tls, epoch, 1) if hello is None else hello
+        hello = self.hello(tls, epoch, lane) if hello is None else hello
         more = f"Connection: Upgrade\r\nUpgrade: culvert/1\r\nCulvert-Hello: {hello.hex()}\r\n"
         path = f"/tunnel/v1/sessions/{self.session.hex()}/lanes"
         if behind:
@@ -152,7 +153,7 @@ class HandMadePeer:
             tls.close()
             return status
         answer = bytes.fromhex(headers["culvert-hello"])
-        if not hmac.compare_digest(answer[17:49], self.proof(tls, b"culvert/1 gateway", epoch, 1)):
+        if not hmac.compare_digest(answer[17:49], self.proof(tls, b"culvert/1 gateway", epoch, lane)):
             raise ConnectionError("the gateway's proof is wrong")
         self.epoch, self.lane, self._bytes = epoch, tls, rest
         return status

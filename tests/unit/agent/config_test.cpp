@@ -6,6 +6,7 @@
 #include <fstream>
 #include <regex>
 
+#include "certs/authority.hpp"
 #include "tests/unit/cloud_api/support/test_gateway.hpp"
 #include "tests/unit/gateway/temp_dir.hpp"
 
@@ -109,4 +110,45 @@ TEST_CASE("AgentConfig: a key that others can read is refused with the command t
   CHECK(exposed.error().message().find("chmod 600") != std::string::npos);
   REQUIRE(::chmod((dir / "site.key").c_str(), 0600) == 0);
   CHECK(load_identity(*config)->key_pem == "key");
+}
+
+TEST_CASE("AgentConfig: polite keeps to one lane", "[agent]") {
+  const TempDir dir;
+  write(dir / "agent.toml", kMinimal);
+  CHECK_FALSE(load_config(dir / "agent.toml")->polite);
+  write(dir / "agent.toml", kMinimal + "[lanes]\npolite = true\n");
+  CHECK(load_config(dir / "agent.toml")->polite);
+}
+
+TEST_CASE("OwnCertificate: expired, not yet valid and of another key are told apart, with what to do",
+          "[agent]") {
+  const certs::UtcTime now = certs::utc_now();
+  const auto root = certs::Authority::create_root("Test root", now);
+  REQUIRE(root);
+  const auto sites = certs::Authority::create_issuing(*root, certs::Purpose::Sites, now);
+  REQUIRE(sites);
+  const auto key = certs::PrivateKey::generate();
+  const auto other = certs::PrivateKey::generate();
+  REQUIRE(key);
+  REQUIRE(other);
+  const auto leaf = sites->issue_site({"acme", "tokyo"}, key->public_key(), now);
+  REQUIRE(leaf);
+  const auto identity = [&](const certs::PrivateKey& held) {
+    return cloud_api::ClientIdentity{leaf->to_pem(), std::string{held.to_pem().view()}};
+  };
+  const auto own = OwnCertificate::read(identity(*key), "site.pem");
+  REQUIRE(own);
+  CHECK(own->check(now));
+  const auto expired = own->check(now + certs::days(400));
+  REQUIRE_FALSE(expired);
+  CHECK(expired.error().code() == Errc::TlsExpired);
+  CHECK_THAT(expired.error().message(),
+             Catch::Contains("site.pem expired at") && Catch::Contains("join again"));
+  const auto early = own->check(now - certs::days(400));
+  REQUIRE_FALSE(early);
+  CHECK(early.error().code() == Errc::TlsNotYetValid);
+  CHECK_THAT(early.error().message(), Catch::Contains("set the clock"));
+  CHECK(OwnCertificate::read(identity(*other), "site.pem").error().code() == Errc::KeyInvalid);
+  CHECK(OwnCertificate::read({"nothing", std::string{key->to_pem().view()}}, "site.pem").error().code() ==
+        Errc::CertificateInvalid);
 }

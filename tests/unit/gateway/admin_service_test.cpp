@@ -189,6 +189,75 @@ TEST_CASE("AdminService: status tells sessions, streams, uptime and whether the 
   CHECK_THAT(status["audit"]["error"].get<std::string>(), Catch::Contains("entry 1 was changed"));
 }
 
+TEST_CASE("AdminService: limits are set, listed, shown in status and removed", "[admin]") {
+  AdminFixture fixture;
+  fixture.add_org_with_token("acme", "tokyo", "aa");
+  must(fixture.run("target.add", {{"org", "acme"}, {"target", "dr-db"}, {"address", "db.example.net:5432"}}));
+  must(fixture.run("limit.set", {{"org", "acme"}, {"up", "500 Mbit/s"}}));
+  must(fixture.run("limit.set", {{"org", "acme"}, {"down", "1 Gbit/s"}, {"lanes", "4"}}));
+  must(fixture.run("limit.set", {{"org", "acme"},
+                                 {"site", "tokyo"},
+                                 {"target", "dr-db"},
+                                 {"up", "20 Mbit/s"},
+                                 {"windows", json::array({"daily 00:00-24:00"})}}));
+  json list = must(fixture.run("limit.list", {{"org", "acme"}}));
+  REQUIRE(list["limits"].size() == 2);
+  CHECK(list["limits"][0]["up_bits_per_s"] == 500'000'000);
+  CHECK(list["limits"][0]["down_bits_per_s"] == 1'000'000'000);
+  CHECK(list["limits"][0]["site"].is_null());
+  CHECK(list["limits"][1]["site"] == "tokyo");
+  CHECK(list["limits"][1]["target"] == "dr-db");
+  CHECK(list["limits"][1]["now"]["up_bits_per_s"] == 20'000'000);
+  CHECK(list["limits"][1]["now"]["window"] == "daily 00:00-24:00");
+  CHECK(list["lanes"] == json::array({{{"org", "acme"}, {"lanes", 4}}}));
+
+  fixture.sessions.live.limiting = {{{"acme", "", ""}, false, true}, {{"acme", "", ""}, true, false}};
+  const json status = must(fixture.run("status"));
+  CHECK(status["limits"][0]["limiting"] == json{{"up", true}, {"down", true}});
+  CHECK(status["limits"][1]["limiting"] == json{{"up", false}, {"down", false}});
+
+  PolicySnapshot policy{must(fixture.store.read_policy()), 1};
+  CHECK(policy.lanes_of("acme", 32) == 4);
+  CHECK(policy.lanes_of("acme", 2) == 2);
+  CHECK(policy.lanes_of("other", 32) == 32);
+  CHECK(policy.has_windows());
+  REQUIRE(policy.limit_of({"acme", "", ""}) != nullptr);
+  CHECK(policy.limit_of({"acme", "tokyo", ""}) == nullptr);
+
+  must(fixture.run("limit.remove", {{"org", "acme"}}));
+  must(fixture.run("limit.set", {{"org", "acme"}, {"lanes", "default"}}));
+  // A target that is removed takes its limits along.
+  must(fixture.run("target.remove", {{"org", "acme"}, {"target", "dr-db"}}));
+  list = must(fixture.run("limit.list"));
+  CHECK(list["limits"].empty());
+  CHECK(list["lanes"].empty());
+}
+
+TEST_CASE("AdminService: a limit of what is not there, or without sense, is refused and changes nothing",
+          "[admin]") {
+  AdminFixture fixture;
+  fixture.add_org_with_token("acme", "tokyo", "aa");
+  const auto refused = [&](const json& arguments, Errc code) {
+    CAPTURE(arguments);
+    const auto done = fixture.run("limit.set", arguments);
+    REQUIRE_FALSE(done);
+    CHECK(done.error().code() == code);
+  };
+  refused({{"org", "nobody"}, {"up", "1 Mbit/s"}}, Errc::NotFound);
+  refused({{"org", "acme"}, {"site", "oslo"}, {"up", "1 Mbit/s"}}, Errc::NotFound);
+  refused({{"org", "acme"}, {"target", "db"}, {"up", "1 Mbit/s"}}, Errc::NotFound);
+  refused({{"org", "acme"}}, Errc::UsageInvalid);
+  refused({{"org", "acme"}, {"up", "1 MB/s"}}, Errc::UsageInvalid);
+  refused({{"org", "acme"}, {"up", "1 Mbit/s"}, {"windows", json::array({"noon"})}}, Errc::UsageInvalid);
+  refused({{"org", "acme"}, {"lanes", "33"}}, Errc::UsageInvalid);
+  refused({{"org", "acme"}, {"lanes", "0"}}, Errc::UsageInvalid);
+  refused({{"org", "acme"}, {"lanes", "4x"}}, Errc::UsageInvalid);
+  refused({{"org", "acme"}, {"site", "tokyo"}, {"lanes", "4"}}, Errc::UsageInvalid);
+  refused({{"up", "1 Mbit/s"}}, Errc::UsageInvalid);
+  CHECK(fixture.run("limit.remove", {{"org", "acme"}}).error().code() == Errc::NotFound);
+  CHECK(must(fixture.run("limit.list"))["limits"].empty());
+}
+
 TEST_CASE("AdminService: without a daemon there is no status, and the rest works", "[admin]") {
   StoreFixture fixture;
   AdminService alone{fixture.store, AdminFixture::terms(), {}, [] { return kNoon; }};

@@ -1,5 +1,7 @@
 #include "cloud-gateway/config.hpp"
 
+#include "tunnel-core/daemon/common_config.hpp"
+
 #include <catch2/catch.hpp>
 #include <fstream>
 #include <regex>

@@ -40,6 +40,9 @@ class FakeSessions final : public SessionService {
   bool draining() const override { return live.draining; }
   void end_site(const certs::SiteIdentity& identity, Errc why) override { ended.emplace_back(identity, why); }
 
+  void apply_policy() override { ++applied; }
+
+  int applied = 0;
   std::vector<std::pair<certs::SiteIdentity, SessionRequest>> created;
   std::vector<std::pair<certs::SiteIdentity, Errc>> ended;
   std::vector<StreamSummary> streams;

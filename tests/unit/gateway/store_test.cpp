@@ -67,6 +67,29 @@ TEST_CASE("Store: opening none, or something else, says so and makes nothing", "
   CHECK_THAT(opened.error().to_string(), Catch::Contains("file is not a database"));
 }
 
+TEST_CASE("Store: one that was made before there were limits gets them, and keeps what it has", "[store]") {
+  StoreFixture fixture;
+  must(fixture.store.add_org("acme", admin()));
+  run_sql(fixture.path, "DROP TABLE limits");
+  run_sql(fixture.path, "DROP TABLE lane_ceilings");
+  run_sql(fixture.path, "UPDATE schema_version SET version = 1");
+  Store opened = must(Store::open(fixture.path));
+  CHECK(must(opened.list_orgs()).size() == 1);
+  must(opened.change_limit(
+      {"acme", "", ""},
+      [](BandwidthLimit& limit) -> Result<void> {
+        limit.rates.up = BitRate{1'000'000};
+        return {};
+      },
+      admin()));
+  must(opened.set_lane_ceiling("acme", 4, admin()));
+  const LimitList list = must(must(Store::open(fixture.path)).list_limits("acme"));
+  REQUIRE(list.limits.size() == 1);
+  CHECK(list.limits[0].limit.rates.up == BitRate{1'000'000});
+  CHECK(list.lanes.at("acme") == 4);
+  CHECK(must(opened.verify_audit()) == 3);
+}
+
 TEST_CASE("Store: a schema newer than the program is refused with what to do", "[store]") {
   StoreFixture fixture;
   run_sql(fixture.path, "UPDATE schema_version SET version = 99");
