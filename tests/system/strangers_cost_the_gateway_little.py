@@ -73,7 +73,8 @@ def silent_ones(pair: LocalPair, steady: socket.socket, port: int, pid: int) -> 
     memory, open_before = resident_kib(pid), descriptors(pid)
     began = time.monotonic()
     scan = [socket.create_connection(("127.0.0.1", port), timeout=20) for _ in range(SILENT)]
-    wait_until("the gateway holds them", lambda: descriptors(pid) >= open_before + SILENT)
+    # A call of the agent's may have been counted before, and have ended since.
+    wait_until("the gateway holds them", lambda: descriptors(pid) >= open_before + SILENT - 5)
     grown = resident_kib(pid) - memory
     check(f"{SILENT} silent connections cost {grown} KiB, at most 1 KiB each and 1 MiB of slack",
           grown <= SILENT + 1024, grown)

@@ -54,10 +54,10 @@ void TokenBucket::give_back(std::uint64_t bytes) {
 TokenBucket::Reservation TokenBucket::reserve(std::uint64_t bytes, Instant now) {
   Reservation made{bytes, rate(), now, Duration{cost_ns(bytes)}};
   if (made.rate.value == 0) return made;
-  const std::int64_t depth = std::max(kDepth.count(), cost_ns(kLeastDepth));
+  const std::int64_t late = std::max(kCatchUp.count(), cost_ns(kLeastDepth));
   std::int64_t empty_at = empty_at_ns_.load(std::memory_order_relaxed);
   for (;;) {
-    const std::int64_t then = std::max(empty_at, ns(now) - depth) + made.cost.count();
+    const std::int64_t then = std::max(empty_at, ns(now) - late) + made.cost.count();
     if (!empty_at_ns_.compare_exchange_weak(empty_at, then, std::memory_order_relaxed)) continue;
     made.due = Instant{Duration{then}};
     return made;

@@ -28,6 +28,9 @@ class TokenBucket {
   /// How long a bucket fills that nobody takes from. Less would lose rate to a thread that is late; more
   /// would show within the 10 s over which the rate is promised.
   static constexpr Duration kDepth = 50ms;
+  /// What a reservation may catch up with: streams waited, and only the thread was late. With the depth it is
+  /// the 2 % of 10 s.
+  static constexpr Duration kCatchUp = 150ms;
   static constexpr std::uint64_t kLeastDepth = 1024;  ///< Bytes, whatever the rate.
   static constexpr std::uint64_t kLeastTurn = 512;    ///< Likewise.
 

@@ -65,6 +65,10 @@ TEST_CASE("TokenBucket: what is reserved comes in order, what is given back can 
   REQUIRE(first.due - kStart == 1ms);
   REQUIRE(second.due - kStart == 3ms);
   REQUIRE(bucket.take(10, 1, kStart + 2ms) == 0);
+  // A thread that was 100 ms late catches up.
+  const auto late = bucket.reserve(1000, kStart + 103ms);
+  REQUIRE(late.due - kStart == 4ms);
+  bucket.cancel(late);
   bucket.cancel(second);
   REQUIRE(bucket.take(5000, 1, kStart + 2ms) == 1000);
   bucket.give_back(400);
