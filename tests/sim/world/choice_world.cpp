@@ -236,7 +236,7 @@ bool ChoiceWorld::write(std::size_t side) {
   const std::vector<LaneId> order(by_delivery.begin(), by_delivery.end());
   for (const LaneId id : order) {
     ChoiceLane* const lane = find_up(id, side);
-    expect(lane != nullptr, "the session has the lanes that are connected");
+    if (lane == nullptr) throw Failure{"the session has the lanes that are connected"};
     while (write_chunk(*lane, side)) acted = true;
   }
   return acted;
