@@ -43,6 +43,9 @@ Result<void> Session::attach_lane(LaneId id, std::uint32_t epoch, ByteCount peer
                  "epoch " + std::to_string(epoch) + " is older than " + std::to_string(epoch_)};
   }
   if (epoch > epoch_) {
+    // Its number may come again: what was told of the old lane must not be taken for news of the new one.
+    std::erase_if(session_events_,
+                  [](const SessionEvent& event) { return event.kind == SessionEvent::Kind::LaneClosed; });
     while (!lanes_.empty()) {
       const LaneId old = lanes_.begin()->first;
       session_events_.push_back(

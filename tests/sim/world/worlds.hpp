@@ -14,7 +14,8 @@ struct WorldReport {
   std::uint64_t cuts = 0;
 };
 
-/// Every tenth world is of full scale; the others are small: many of them find more than a few large ones.
+/// Of ten seeds one is a world of full scale, one a session against a hostile peer, and eight are small
+/// worlds: many of them find more than a few large ones.
 WorldReport run_seed(std::uint64_t seed);
 
 }  // namespace culvert::sim

@@ -285,4 +285,20 @@ TEST_CASE("Epochs: a lane number is used once, however many lanes came and went"
   CHECK(peer.session.attach_lane(LaneId{3001}, 1, 64_MiB, peer.now));
 }
 
+TEST_CASE("Epoch: news of a lane given back in an older epoch does not close the new lane of its number",
+          "[mux]") {
+  RawPeer peer{{.role = Role::Gateway}};
+  peer.attach(1, 1);
+  peer.send({FrameType::LaneClose, 0, 0, {}, 0});
+  CHECK(peer.take(FrameType::LaneClose).size() == 1);
+
+  peer.attach(1, 2);
+
+  peer.ended_with();
+  REQUIRE(peer.session_events.size() == 1);
+  CHECK(peer.session_events[0].kind == SessionEvent::Kind::LaneDead);
+  CHECK(peer.session_events[0].reason == Errc::EpochInvalid);
+  CHECK(peer.session.lane_count() == 1);
+}
+
 }  // namespace culvert
