@@ -219,7 +219,8 @@ def clocks(site: Site, identity: Path) -> None:
             done = site.doctor(url=server.url)
             found = [finding["id"] for finding in json.loads(done.out)["findings"]]
             # This gateway knows no sites, which is found as well.
-            check(f"a clock that is {-days} days off is found", done.code == 1 and found == ["clock_skew", "control_failed"], done)
+            check(f"a clock that is {-days} days off is found",
+                  done.code == 1 and found == ["clock_skew", "control_failed"], done)
 
 
 def machine(site: Site, pair: LocalPair, folder: Path) -> None:
