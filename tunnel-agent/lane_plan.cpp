@@ -6,6 +6,7 @@ namespace culvert {
 namespace {
 
 constexpr double kBusyRate = 256 * 1024;  ///< Bytes a second; below, more lanes would show nothing.
+constexpr double kFastLane = 125e6;  ///< A lane that moves so much is not held back by the line's losses.
 constexpr double kStillGrowing = 1.2;
 constexpr Duration kLeastWindow = 500ms;
 constexpr Duration kMostWindow = 5s;
@@ -110,7 +111,8 @@ void LanePlan::consider_step(const LineLoad& load, Instant now) {
   }
   note_base(*rate);
   if (*rate < kBusyRate && !load.data_waits) return;
-  if (now >= next_try_ && !load.queue_stands) take_step(load, now);
+  const bool fast = *rate > kFastLane * static_cast<double>(count_);
+  if (now >= next_try_ && !load.queue_stands && !fast) take_step(load, now);
 }
 
 /// The median of the latest windows: one lucky window would make every step look worthless.

@@ -112,6 +112,11 @@ TEST_CASE("LanePlan: a line whose queue stands is full, and is left alone", "[ag
   CHECK(line.run(60s) == 1);
 }
 
+TEST_CASE("LanePlan: a lane that moves more than 1 Gbit/s stays alone", "[agent]") {
+  Line line{[](std::size_t lanes) { return 200e6 * static_cast<double>(lanes); }};
+  CHECK(line.run(60s) == 1);
+}
+
 TEST_CASE("LanePlan: lanes are added as long as the sum rises", "[agent]") {
   Line line{[](std::size_t lanes) { return std::min(lossy(lanes), lossy(9)); }};
   line.run(60s);
