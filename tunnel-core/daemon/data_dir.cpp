@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "tunnel-core/base/unique_fd.hpp"
+#include "tunnel-core/daemon/files.hpp"
 
 namespace culvert {
 
@@ -64,6 +65,15 @@ void write_holder(int fd) {
   const std::string text = std::to_string(::getpid()) + "\n";
   // On a full disk the message of the next one is poorer, and that is all.
   if (::ftruncate(fd, 0) == 0) static_cast<void>(::pwrite(fd, text.data(), text.size(), 0) < 0);
+}
+
+void remove_abandoned(const fs::path& dir) {
+  remove_abandoned_files(dir);
+  std::error_code failed;
+  std::error_code ignored;
+  for (fs::directory_iterator entry{dir, failed}, end; !failed && entry != end; entry.increment(failed)) {
+    if (fs::is_directory(entry->symlink_status(ignored))) remove_abandoned_files(entry->path());
+  }
 }
 
 }  // namespace
@@ -120,6 +130,7 @@ Result<DataDirLock> DataDirLock::acquire(const fs::path& dir, std::chrono::milli
     static_cast<void>(::fchown(fd.value(), status.st_uid, status.st_gid) < 0);
   }
   write_holder(fd.value());
+  remove_abandoned(dir);
   return DataDirLock{fd.release()};
 }
 

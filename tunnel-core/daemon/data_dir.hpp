@@ -17,7 +17,8 @@ Result<void> create_data_dir(const std::filesystem::path& dir);
 /// For daemons that start: an offline command takes well under a second.
 constexpr std::chrono::milliseconds kDaemonLockPatience{3000};
 
-/// DIR/lock, held by flock until destroyed: a killed process leaves nothing behind.
+/// DIR/lock, held by flock until destroyed: a killed process leaves nothing behind. Half-written files of an
+/// earlier holder, in DIR and in its directories, are removed by the next one.
 class DataDirLock {
  public:
   /// @param patience  how long another holder may take to let go: a daemon waits for a command at work.

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <spdlog/fmt/fmt.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -66,11 +67,22 @@ Result<std::string> read_all(const fs::path& path, const UniqueFd& fd) {
   }
 }
 
-/// A file under a name of its own until it is complete; removed when it never was.
+constexpr std::string_view kTemporary = ".tmp-";
+constexpr std::string_view kUnique = "XXXXXX";  ///< Replaced by mkostemp.
+
+bool is_temporary(std::string_view name) {
+  const std::size_t tail = kTemporary.size() + kUnique.size();
+  return name.size() > tail && name.substr(name.size() - tail).starts_with(kTemporary);
+}
+
+/// A file under a name of its own until it is complete; removed when it never was. Its lock says that its
+/// writer lives.
 class TemporaryFile {
  public:
   explicit TemporaryFile(const fs::path& path)
-      : name_(path.string() + ".tmp-XXXXXX"), fd_(::mkostemp(name_.data(), O_CLOEXEC)) {}
+      : name_(path.string().append(kTemporary).append(kUnique)), fd_(::mkostemp(name_.data(), O_CLOEXEC)) {
+    if (fd_) ::flock(fd_.value(), LOCK_EX | LOCK_NB);
+  }
   ~TemporaryFile() {
     if (fd_) ::unlink(name_.c_str());
   }
@@ -134,6 +146,20 @@ Result<void> write_file(const fs::path& path, std::string_view content, mode_t m
   // Some file systems cannot sync a directory, and say EINVAL.
   if (::fsync(directory_fd.value()) != 0 && errno != EINVAL) return write_error(path, errno);
   return {};
+}
+
+void remove_abandoned_files(const fs::path& directory) {
+  std::error_code failed;
+  std::error_code ignored;
+  for (fs::directory_iterator entry{directory, failed}, end; !failed && entry != end;
+       entry.increment(failed)) {
+    const fs::path& path = entry->path();
+    if (!is_temporary(path.filename().string())) continue;
+    const UniqueFd fd{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)};
+    struct stat status {};
+    if (!fd || ::fstat(fd.value(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
+    if (::flock(fd.value(), LOCK_EX | LOCK_NB) == 0) fs::remove(path, ignored);
+  }
 }
 
 Result<std::string> read_secret_file(const fs::path& path) {

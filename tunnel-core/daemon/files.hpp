@@ -23,6 +23,10 @@ Result<std::string> read_file(const std::filesystem::path& path);
 /// @error DiskFull, IoFailed.
 Result<void> write_file(const std::filesystem::path& path, std::string_view content, mode_t mode);
 
+/// Removes what write_file() left in `directory` (not below it) when its process was killed half-way. Files
+/// that a living process is writing stay. What cannot be removed harms nobody, so nothing is reported.
+void remove_abandoned_files(const std::filesystem::path& directory);
+
 /// A secret file: refused when group or others may read or write it; the message has the chmod that mends it.
 /// @error NotFound, FileUnreadable, FileUnsafe.
 Result<std::string> read_secret_file(const std::filesystem::path& path);

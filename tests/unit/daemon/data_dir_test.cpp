@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include <catch2/catch.hpp>
@@ -6,6 +7,7 @@
 
 #include "tests/support/process_limits.hpp"
 #include "tests/support/temp_dir.hpp"
+#include "tunnel-core/base/unique_fd.hpp"
 #include "tunnel-core/daemon/data_dir.hpp"
 #include "tunnel-core/daemon/files.hpp"
 
@@ -99,6 +101,23 @@ TEST_CASE("Data directory lock: a killed process leaves none behind", "[daemon]"
 
   REQUIRE(refused.error().message().find("process " + std::to_string(child)) != std::string::npos);
   REQUIRE(DataDirLock::acquire(dir.path()));
+}
+
+TEST_CASE("Data directory lock: the next holder removes the half-written files of a killed one", "[daemon]") {
+  const TempDir dir;
+  fs::create_directory(dir.path() / "forwards.d");
+  const auto abandoned = dir.path() / "forwards.d" / "db.toml.tmp-a1B2c3";
+  const auto kept = dir.path() / "forwards.d" / "notes.tmp-x";
+  const auto being_written = dir.path() / "site.pem.tmp-d4E5f6";
+  for (const auto& path : {abandoned, kept, being_written}) REQUIRE(write_file(path, "half", 0600));
+  const UniqueFd writer{::open(being_written.c_str(), O_RDONLY | O_CLOEXEC)};
+  REQUIRE(::flock(writer.value(), LOCK_EX) == 0);
+
+  REQUIRE(DataDirLock::acquire(dir.path()));
+
+  REQUIRE_FALSE(fs::exists(abandoned));
+  REQUIRE(fs::exists(kept));
+  REQUIRE(fs::exists(being_written));
 }
 
 TEST_CASE("Data directory lock: it is not led away by a symbolic link", "[daemon]") {
