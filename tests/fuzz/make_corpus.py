@@ -66,6 +66,17 @@ def http_seeds():
     yield b"\x00GET /tunnel/v1/health HTTP/1.0\r\n\r\nbehind"
 
 
+def tls_record_seeds():
+    def step(kind, content, buffer=255, length=None):
+        size = len(content) if length is None else length
+        return struct.pack(">BHB", kind, size, buffer) + content
+
+    update = bytes([24, 0, 0, 1, 0])
+    yield step(23, b"some bytes") + step(23, bytes(300), 0) + step(21, b"\x01\x00")
+    yield step(22, update) + step(23, b"behind it") + step(22, update[:2]) + step(22, update[2:]) + step(23, b"x")
+    yield step(22, bytes([4, 0, 0, 1, 0])) + step(21, b"\x01\x5a") + step(0, b"") + step(23, b"", length=0xFFFF)
+
+
 def ar(members):
     archive = b"!<arch>\n"
     for name, content in members:
@@ -106,7 +117,7 @@ def main():
     chance = random.Random(1)
     session = [bytes(chance.randrange(256) for _ in range(n)) for n in (64, 300, 2000, 8000)]
     seeds_of = {"frame_splitter": splitter_seeds(), "peer": peer_seeds(), "session": session, "http_front": http_seeds(),
-                "vib": vib_seeds(), "world": session}
+                "vib": vib_seeds(), "world": session, "tls_records": tls_record_seeds()}
     for name, seeds in seeds_of.items():
         folder = out / f"fuzz_{name}"
         folder.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@
 
 #include "tunnel-core/base/bytes.hpp"
 #include "tunnel-core/net/tls_error.hpp"
+#include "tunnel-core/net/tls_records.hpp"
 #include "tunnel-core/net/tls_verification.hpp"
 
 namespace culvert {
@@ -89,6 +90,7 @@ Result<SslContextPtr> make_context(const SSL_METHOD* method) {
                   SSL_CTX_set_max_early_data(raw, 0) == 1;
   if (!ok) return openssl_error(Errc::TlsFailed, "this OpenSSL cannot be set to our TLS 1.3 policy");
   SSL_CTX_set_options(raw, SSL_OP_NO_TICKET | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_NO_COMPRESSION);
+  SSL_CTX_set_keylog_callback(raw, note_traffic_secret);  // For the records of lanes; nothing is logged.
   SSL_CTX_set_session_cache_mode(raw, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_mode(raw, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
   return context;

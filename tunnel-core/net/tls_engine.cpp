@@ -38,6 +38,7 @@ TlsEngine::TlsEngine(int fd, TlsContext context, TlsLimits limits)
     SSL_set_connect_state(ssl_.get());
   }
   keep_verification_error_in(ssl_.get(), &verification_error_);
+  keep_traffic_secrets_in(ssl_.get(), &secrets_);
   SSL_set_msg_callback(ssl_.get(), &TlsEngine::on_message);
   SSL_ctrl(ssl_.get(), SSL_CTRL_SET_MSG_CALLBACK_ARG, 0, this);  // The macro has an old-style cast.
 }
@@ -72,7 +73,9 @@ HandshakeOutcome TlsEngine::handshake() {
       read_error_ = std::move(agreed).error();
       return HandshakeOutcome::Failed;
     }
-    if (selected_alpn() == kTunnelAlpn) use_bulk_buffers();
+    if (selected_alpn() == kTunnelAlpn) become_lane();
+    keep_traffic_secrets_in(ssl_.get(), nullptr);
+    secrets_ = {};
   }
   switch (transport_.flush()) {
     case FlushOutcome::Done:
@@ -99,11 +102,24 @@ Result<void> TlsEngine::check_agreement() const {
   return {};
 }
 
+void TlsEngine::become_lane() {
+  use_bulk_buffers();
+  records_ = TlsRecords::take_over(ssl_.get(), secrets_, transport_, limits_, counters_);
+  if (records_) SSL_free_buffers(ssl_.get());
+}
+
 ReadOutcome TlsEngine::read_some(MutableByteSpan out) {
   TUNNEL_ASSERT(!out.empty());
   if (read_error_) return {ReadOutcome::Kind::Failed};
   if (peer_closed_) return {ReadOutcome::Kind::Closed};
   forget_old_errors();
+  const ReadOutcome outcome = records_ ? records_->read_some(out) : read_by_libssl(out);
+  if (outcome.kind == ReadOutcome::Kind::Closed) peer_closed_ = true;
+  if (outcome.kind == ReadOutcome::Kind::Failed) fail("TLS read");
+  return outcome;
+}
+
+ReadOutcome TlsEngine::read_by_libssl(MutableByteSpan out) {
   std::size_t n = 0;
   const int result = SSL_read_ex(ssl_.get(), out.data(), out.size(), &n);
   if (result == 1) return {ReadOutcome::Kind::Data, n};
@@ -111,10 +127,8 @@ ReadOutcome TlsEngine::read_some(MutableByteSpan out) {
     case SSL_ERROR_WANT_READ:
       return {ReadOutcome::Kind::WouldBlock};
     case SSL_ERROR_ZERO_RETURN:
-      peer_closed_ = true;
       return {ReadOutcome::Kind::Closed};
     default:
-      fail("TLS read");
       return {ReadOutcome::Kind::Failed};
   }
 }
@@ -122,6 +136,7 @@ ReadOutcome TlsEngine::read_some(MutableByteSpan out) {
 // Not SSL_has_pending(): that is also true of half a record, on which a reader would spin. OpenSSL never
 // holds more than one record here, so more input is either processed (SSL_pending) or still in our buffer.
 bool TlsEngine::wants_read_now() const {
+  if (records_) return records_->wants_read_now();
   return transport_.unread() != 0 || SSL_pending(ssl_.get()) != 0;
 }
 
@@ -129,15 +144,18 @@ Result<void> TlsEngine::seal(ByteSpan plaintext) {
   TUNNEL_ASSERT(!plaintext.empty() && plaintext.size() <= kMaxRecordPlaintext && handshake_done_);
   if (read_error_ || transport_.write_errno() != 0) return last_error();
   if (close_sealed_) return Error{Errc::TlsFailed, "TLS write failed: this end has closed the connection"};
-  update_key_when_due();
   forget_old_errors();
+  if (records_ ? records_->seal(plaintext) : seal_by_libssl(plaintext)) return {};
+  fail("TLS write");
+  return last_error();
+}
+
+bool TlsEngine::seal_by_libssl(ByteSpan plaintext) {
+  update_key_when_due();
   std::size_t written = 0;
-  if (SSL_write_ex(ssl_.get(), plaintext.data(), plaintext.size(), &written) != 1) {
-    fail("TLS write");
-    return last_error();
-  }
+  if (SSL_write_ex(ssl_.get(), plaintext.data(), plaintext.size(), &written) != 1) return false;
   ++records_with_key_;
-  return {};
+  return true;
 }
 
 /// OpenSSL only marks the update as due; its message and the new key take effect inside the next SSL_write.
@@ -146,7 +164,7 @@ void TlsEngine::update_key_when_due() {
   if (SSL_key_update(ssl_.get(), SSL_KEY_UPDATE_NOT_REQUESTED) != 1)
     return;  // Tried again with the next record.
   records_with_key_ = 0;
-  ++key_updates_sent_;
+  ++counters_.key_updates_sent;
 }
 
 FlushOutcome TlsEngine::flush() {
@@ -158,6 +176,7 @@ void TlsEngine::seal_close() {
   if (!handshake_done_ || close_sealed_ || read_error_) return;
   close_sealed_ = true;
   forget_old_errors();
+  if (records_) return records_->seal_close();
   if (SSL_shutdown(ssl_.get()) < 0) forget_old_errors();
 }
 
@@ -168,21 +187,18 @@ void TlsEngine::on_message(int written, int, int content_type, const void*, std:
 /// Key updates are cheap to send and dear to take (two HKDF and a key schedule each), so a peer gets few of
 /// them.
 void TlsEngine::count_message(int content_type) {
-  if (content_type == SSL3_RT_HEADER) ++records_received_;
+  if (content_type == SSL3_RT_HEADER) ++counters_.records_received;
   if (content_type != SSL3_RT_HANDSHAKE || !handshake_done_) return;
-  ++peer_messages_;
-  const std::uint64_t allowed =
-      limits_.peer_message_allowance + records_received_ / limits_.records_per_peer_message;
-  if (peer_messages_ <= allowed) return;
-  flooded_ = true;
-  transport_.refuse_input();  // Ends SSL_read's own loop, which would take all of them.
+  ++counters_.peer_messages;
+  // Ends SSL_read's own loop, which would take all of them.
+  if (counters_.flooded(limits_)) transport_.refuse_input();
 }
 
 void TlsEngine::fail(std::string_view doing) {
   if (verification_error_) {
     read_error_ = *verification_error_;
     ERR_clear_error();
-  } else if (flooded_) {
+  } else if (counters_.flooded(limits_)) {
     read_error_ = Error{Errc::TlsFailed, "TLS read failed: the peer sends too many key updates"};
     ERR_clear_error();
   } else {
@@ -226,6 +242,7 @@ void TlsEngine::use_bulk_buffers() {
 
 void TlsEngine::release_idle_memory() {
   transport_.release_idle_memory();
+  if (records_) return;
   // Not while OpenSSL still holds bytes of a record: older 3.0 freed them (CVE-2024-4741).
   if (SSL_has_pending(ssl_.get()) == 0) SSL_free_buffers(ssl_.get());
 }

@@ -1,5 +1,5 @@
 // TLS on a non-blocking socket without Asio: what a lane drives. Never blocks, never waits, allocates nothing
-// per record. TlsStream adds the waiting; tls_transport.hpp explains the buffers.
+// per record. TlsStream adds the waiting; tls_transport.hpp explains the buffers, tls_records.hpp who seals.
 //
 // Rules for the caller: after read_some() look at unsent(), because a read can cause a write (alerts, answers
 // to key updates); a flush that failed leaves reading possible, and the peer's last words often say why.
@@ -16,37 +16,15 @@
 #include "tunnel-core/base/result.hpp"
 #include "tunnel-core/net/openssl_handles.hpp"
 #include "tunnel-core/net/tls_context.hpp"
+#include "tunnel-core/net/tls_records.hpp"
 #include "tunnel-core/net/tls_transport.hpp"
 
 namespace culvert {
 
-/// The most plaintext one TLS record carries; a frame is never larger (docs/protocol.md, frames).
-inline constexpr std::size_t kMaxRecordPlaintext = 16384;
 /// What a lane asks from the kernel at a time.
 inline constexpr std::size_t kLaneReadAhead = 256 * 1024;
 
-struct ReadOutcome {
-  enum class Kind {
-    Data,        ///< n bytes of one record.
-    WouldBlock,  ///< No whole record is there; wait until the socket is readable.
-    Closed,      ///< The peer ended TLS orderly (close_notify).
-    Failed,      ///< last_error() says why. A cut without close_notify is a failure.
-  };
-  Kind kind;
-  std::size_t n = 0;
-};
-
 enum class HandshakeOutcome { Done, WaitReadable, WaitWritable, Failed };
-
-/// Tests lower these; the defaults are the policy.
-struct TlsLimits {
-  /// Records sealed with one key. AES-GCM keys wear out at 2^24.5 full records (RFC 8446 §5.5).
-  std::uint64_t records_per_key = std::uint64_t{1} << 22;
-  /// The peer may send this many messages after the handshake (key updates, tickets)...
-  std::uint64_t peer_message_allowance = 8;
-  /// ...and one more for every so many records received.
-  std::uint64_t records_per_peer_message = std::uint64_t{1} << 16;
-};
 
 class TlsEngine {
  public:
@@ -59,7 +37,7 @@ class TlsEngine {
   /// Name sent as SNI, before the handshake. An IP address literal is not sent (RFC 6066 §3).
   void set_server_name(const std::string& name);
   /// One step of the handshake, flushed. Repeat until Done or Failed. Once `culvert/1` is agreed on,
-  /// read-ahead becomes kLaneReadAhead.
+  /// read-ahead becomes kLaneReadAhead, and TlsRecords takes the records over from libssl.
   HandshakeOutcome handshake();
   bool handshake_done() const { return handshake_done_; }
 
@@ -83,10 +61,10 @@ class TlsEngine {
   /// Every byte that ever came from the socket, of whatever kind: any is a sign of life.
   std::uint64_t bytes_received() const { return transport_.bytes_received(); }
   std::uint64_t bytes_sent() const { return transport_.bytes_sent(); }
-  std::uint64_t records_received() const { return records_received_; }
-  std::uint64_t key_updates_sent() const { return key_updates_sent_; }
+  std::uint64_t records_received() const { return counters_.records_received; }
+  std::uint64_t key_updates_sent() const { return counters_.key_updates_sent; }
   /// Messages after the handshake: key updates and tickets.
-  std::uint64_t peer_messages_received() const { return peer_messages_; }
+  std::uint64_t peer_messages_received() const { return counters_.peer_messages; }
 
   /// Why the last operation failed; the peer's words before our own write error.
   /// Errors: the PeerVerifier's own; Unauthorized (the peer refused our certificate; TLS 1.3 clients learn it
@@ -113,6 +91,9 @@ class TlsEngine {
                          SSL* ssl, void* engine);
   void count_message(int content_type);
   Result<void> check_agreement() const;
+  void become_lane();
+  ReadOutcome read_by_libssl(MutableByteSpan out);
+  bool seal_by_libssl(ByteSpan plaintext);
   void update_key_when_due();
   void fail(std::string_view doing);
 
@@ -123,14 +104,13 @@ class TlsEngine {
   X509Ptr peer_certificate_;
   std::optional<Error> verification_error_;
   std::optional<Error> read_error_;
-  std::uint64_t records_with_key_ = 0;
-  std::uint64_t records_received_ = 0;
-  std::uint64_t key_updates_sent_ = 0;
-  std::uint64_t peer_messages_ = 0;
+  std::uint64_t records_with_key_ = 0;  ///< Of libssl.
+  TlsCounters counters_;
+  TrafficSecrets secrets_;  ///< Only until the handshake is done.
+  std::unique_ptr<TlsRecords> records_;
   bool handshake_done_ = false;
   bool peer_closed_ = false;
   bool close_sealed_ = false;
-  bool flooded_ = false;
 };
 
 }  // namespace culvert

@@ -126,10 +126,36 @@ FlushOutcome TlsTransport::flush() {
   return FlushOutcome::Done;
 }
 
-void TlsTransport::append(const std::byte* bytes, std::size_t size) {
+/// What is there moves to the front: at most one record that has not come whole.
+ReceiveOutcome TlsTransport::receive_more() {
+  if (refused_) return ReceiveOutcome::Failed;
+  const std::size_t there = unread();
+  if (input_capacity_ < read_ahead_) {
+    auto larger = std::make_unique_for_overwrite<std::byte[]>(read_ahead_);
+    if (there != 0) std::memcpy(larger.get(), input_.get() + input_head_, there);
+    input_ = std::move(larger);
+    input_capacity_ = read_ahead_;
+  } else if (input_head_ != 0 && there != 0) {
+    std::memmove(input_.get(), input_.get() + input_head_, there);
+  }
+  input_head_ = 0;
+  input_tail_ = there;
+  TUNNEL_ASSERT(there < input_capacity_);
+  bool would_block = false;
+  const std::size_t n = receive(input_.get() + there, input_capacity_ - there, would_block);
+  input_tail_ += n;
+  if (n != 0) return ReceiveOutcome::Received;
+  return would_block ? ReceiveOutcome::WouldBlock : ReceiveOutcome::Failed;
+}
+
+std::byte* TlsTransport::prepare_output(std::size_t size) {
   if (output_capacity_ - output_tail_ < size) make_room(size);
-  std::memcpy(output_.get() + output_tail_, bytes, size);
-  output_tail_ += size;
+  return output_.get() + output_tail_;
+}
+
+void TlsTransport::append(const std::byte* bytes, std::size_t size) {
+  std::memcpy(prepare_output(size), bytes, size);
+  commit_output(size);
 }
 
 void TlsTransport::make_room(std::size_t size) {

@@ -3,6 +3,8 @@
 //
 //   recv(256 KiB) -> input -> SSL_read        SSL_write -> output -> send(everything)
 //
+// TlsRecords works on the two buffers themselves: input() and take(), prepare_output() and commit_output().
+//
 // OpenSSL's own read-ahead is not used: libssl 3.0 moves all buffered bytes to the front for every record.
 #pragma once
 
@@ -23,6 +25,12 @@ enum class FlushOutcome {
   Failed,
 };
 
+enum class ReceiveOutcome {
+  Received,    ///< input() has grown.
+  WouldBlock,  ///< Wait until the socket is readable.
+  Failed,      ///< end_of_stream() or read_errno() says why.
+};
+
 class TlsTransport {
  public:
   /// @param fd  a connected TCP socket, not owned. Blocking or not: every call uses MSG_DONTWAIT.
@@ -40,6 +48,16 @@ class TlsTransport {
   std::size_t unread() const { return input_tail_ - input_head_; }
   std::uint64_t bytes_received() const { return bytes_received_; }
   std::uint64_t bytes_sent() const { return bytes_sent_; }
+
+  /// What has been received and not taken. Valid until the next receive_more().
+  MutableByteSpan input() { return {input_.get() + input_head_, unread()}; }
+  ByteSpan input() const { return {input_.get() + input_head_, unread()}; }
+  void take(std::size_t n) { input_head_ += n; }
+  /// One recv behind what is there.
+  ReceiveOutcome receive_more();
+  /// Room for `size` bytes behind what waits to be sent; commit_output() says how many of them count.
+  std::byte* prepare_output(std::size_t size);
+  void commit_output(std::size_t n) { output_tail_ += n; }
 
   /// Bytes asked from the kernel at a time, in force when the input buffer is next empty.
   void set_read_ahead(std::size_t bytes) { read_ahead_ = bytes; }
