@@ -44,6 +44,7 @@ struct Options {
   std::vector<std::string> windows;
   bool json = false;
   bool streams = false;
+  DoctorOptions doctor;
 };
 
 /// For `--json`: bytes that are not UTF-8 (a file name in an error) are replaced.
@@ -133,12 +134,12 @@ class Commands {
 
   /// @return the exit code; a finding is not an error of ours.
   Result<int> doctor() const {
-    auto config = load_config(options_.config);
-    if (!config) return std::move(config).error();
-    auto healthy = cli_.doctor(*config, options_.json, cli_.out, cli_.err);
+    auto healthy = cli_.doctor(options_.doctor, options_.config, cli_.out, cli_.err);
     if (!healthy) return std::move(healthy).error();
     return *healthy ? kExitDone : kExitFailed;
   }
+
+  Result<void> explain() const { return cli_.explain(options_.doctor, cli_.out); }
 
   Result<void> status() const {
     auto answer = ask_running();
@@ -308,9 +309,13 @@ void declare(CLI::App& app, Options& options) {
   declare_limit(app, options);
   CLI::App* doctor = command_with_config(
       app, options, "doctor",
-      "Find out what is wrong between here and the gateway; 0 when nothing is, 1 with findings",
-      "culvert-agent doctor --json");
-  doctor->add_flag("--json", options.json, "One JSON object on standard output");
+      "Find out what is wrong between here and the gateway, or with Backup Exec's ports; 0 when nothing is, "
+      "1 with findings",
+      "culvert-agent doctor --json\n"
+      "  culvert-agent doctor --listen --data-range 20000-20100\n"
+      "  culvert-agent doctor --backup-exec files.example.net --data-range 20000-20100 --jobs 4");
+  declare_doctor(*doctor, options.doctor);
+  declare_explain(app, options.doctor);
   CLI::App* status =
       command_with_config(app, options, "status", "Show session, lanes, forwards, streams and backlog",
                           "culvert-agent status --json");
@@ -322,6 +327,7 @@ Result<void> dispatch(const CLI::App& app, const Commands& commands) {
   if (app.got_subcommand("join")) return commands.join();
   if (app.got_subcommand("run")) return commands.run();
   if (app.got_subcommand("status")) return commands.status();
+  if (app.got_subcommand("explain")) return commands.explain();
   if (app.got_subcommand("firewall")) return commands.firewall();
   if (app.got_subcommand("limit")) {
     const CLI::App* limit = app.get_subcommand("limit");

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tunnel-agent/config.hpp"
+#include "tunnel-agent/doctor_options.hpp"
 
 namespace culvert {
 
@@ -16,8 +17,11 @@ struct AgentCli {
   std::ostream& out;                                    ///< Results, and nothing else.
   std::ostream& err;                                    ///< Hints and errors.
   /// `culvert-agent doctor`: progress to `err`, the report to `out`. @return whether all is well.
-  std::function<Result<bool>(const AgentConfig&, bool json, std::ostream& out, std::ostream& err)> doctor =
-      {};
+  std::function<Result<bool>(const DoctorOptions&, const std::string& config_file, std::ostream& out,
+                             std::ostream& err)>
+      doctor = {};
+  std::function<Result<void>(const DoctorOptions&, std::ostream& out)> explain =
+      {};  ///< `culvert-agent explain`.
 
   /// @param arguments  without the program's name.
   /// @return the exit code: 0 done, 1 failed, 2 wrong usage or configuration.

@@ -15,6 +15,7 @@ int main(int argc, char** argv) {
   }
   // spdlog begins on standard output, which belongs to results.
   static_cast<void>(culvert::start_logging({}));
-  return culvert::AgentCli{culvert::run_agent, std::cin, std::cout, std::cerr, culvert::doctor_command}
+  return culvert::AgentCli{culvert::run_agent,      std::cin, std::cout, std::cerr, culvert::doctor_command,
+                           culvert::explain_command}
       .execute(arguments);
 }

@@ -13,7 +13,7 @@ GATEWAY_COMMANDS = ["", "init", "run", "org", "org add", "org list", "org remove
                     "target remove", "site", "site list", "site remove", "limit", "limit set", "limit list", "limit remove",
                     "join-token", "status"]
 AGENT_COMMANDS = ["", "join", "run", "forward", "forward add", "forward list", "forward remove", "firewall",
-                  "limit", "limit set", "limit list", "limit remove", "doctor", "status"]
+                  "limit", "limit set", "limit list", "limit remove", "doctor", "explain", "status"]
 
 
 def scenario(folder: Path) -> None:

@@ -8,18 +8,32 @@ namespace culvert {
 
 using nlohmann::json;
 
-json to_json(const DoctorReport& report) {
-  json findings = json::array();
-  for (const Finding& finding : report.findings) {
-    findings.push_back({{"id", finding.id},
-                        {"cause", finding.cause},
-                        {"evidence", finding.evidence},
-                        {"advice", finding.advice}});
+json to_json(const std::vector<Finding>& findings) {
+  json list = json::array();
+  for (const Finding& finding : findings) {
+    list.push_back({{"id", finding.id},
+                    {"cause", finding.cause},
+                    {"evidence", finding.evidence},
+                    {"advice", finding.advice}});
   }
+  return list;
+}
+
+std::string findings_text(const std::vector<Finding>& findings) {
+  std::string text;
+  for (const Finding& finding : findings) {
+    text += escape_controls(fmt::format("{}: {}. Seen: {}. Do: {}.", finding.id, finding.cause,
+                                        finding.evidence, finding.advice)) +
+            "\n";
+  }
+  return text;
+}
+
+json to_json(const DoctorReport& report) {
   return {{"healthy", report.healthy()},
           {"gateway", report.gateway},
           {"agent_runs", report.agent_runs},
-          {"findings", std::move(findings)}};
+          {"findings", to_json(report.findings)}};
 }
 
 std::string report_text(const DoctorReport& report) {
@@ -27,13 +41,7 @@ std::string report_text(const DoctorReport& report) {
     return fmt::format("healthy: {} answers as it should{}\n", report.gateway,
                        report.agent_runs ? ", and the running agent has no trouble" : "; no agent runs here");
   }
-  std::string text;
-  for (const Finding& finding : report.findings) {
-    text += escape_controls(fmt::format("{}: {}. Seen: {}. Do: {}.", finding.id, finding.cause,
-                                        finding.evidence, finding.advice)) +
-            "\n";
-  }
-  return text;
+  return findings_text(report.findings);
 }
 
 }  // namespace culvert

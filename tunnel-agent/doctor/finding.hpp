@@ -25,6 +25,11 @@ struct DoctorReport {
   bool healthy() const { return findings.empty(); }
 };
 
+/// [{"id", "cause", "evidence", "advice"}].
+nlohmann::json to_json(const std::vector<Finding>& findings);
+/// One line each. Bytes that came from elsewhere are escaped.
+std::string findings_text(const std::vector<Finding>& findings);
+
 /// {"healthy", "gateway", "agent_runs", "findings": [{"id", "cause", "evidence", "advice"}]}.
 nlohmann::json to_json(const DoctorReport& report);
 

@@ -9,18 +9,10 @@
 
 #include "certs/utc_time.hpp"
 #include "tunnel-agent/doctor/http_reply.hpp"
+#include "tunnel-agent/doctor/probe_address.hpp"
 #include "tunnel-core/base/error.hpp"
 
 namespace culvert {
-
-enum class Reach {
-  Connected,
-  Refused,    ///< A reset, or "port unreachable".
-  Silent,     ///< Nothing came back.
-  NoRoute,    ///< This machine or a router has no way there.
-  Forbidden,  ///< This machine's own firewall.
-  Failed,     ///< Something else; `detail` has it.
-};
 
 struct AddressFact {
   std::string address;  ///< "192.0.2.7:443".

@@ -1,7 +1,6 @@
 // In this order: resolve, connect to all addresses at once, TLS on the first that answers, GET health.
 #include "tunnel-agent/doctor/gateway_probe.hpp"
 
-#include <netdb.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <poll.h>
@@ -11,13 +10,12 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <future>
 #include <memory>
 #include <span>
-#include <thread>
 
 #include "certs/certificate.hpp"
 #include "certs/server_name.hpp"
+#include "tunnel-agent/doctor/probe_address.hpp"
 #include "tunnel-agent/doctor/probe_socket.hpp"
 #include "tunnel-agent/network.hpp"
 #include "tunnel-core/net/openssl_handles.hpp"
@@ -32,106 +30,29 @@ constexpr Duration kConnect = 2s;  // The kernel repeats an unanswered SYN after
 constexpr Duration kProxy = 4s;
 constexpr Duration kTls = 1500ms;
 constexpr Duration kPlain = 1s;
-constexpr std::size_t kMostAddresses = 8;
 
 Instant in(Duration duration) {
   return std::chrono::steady_clock::now() + duration;
 }
 
-struct Address {
-  sockaddr_storage storage{};
-  socklen_t size = 0;
-};
-
-struct Resolution {
-  int failure = 0;
-  std::vector<Address> addresses;
-};
-
-Resolution resolve_blocking(const std::string& host, std::uint16_t port) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_NUMERICSERV;
-  addrinfo* found = nullptr;
-  Resolution resolution;
-  resolution.failure = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
-  for (const addrinfo* entry = found; entry != nullptr; entry = entry->ai_next) {
-    if (resolution.addresses.size() == kMostAddresses) break;
-    Address address;
-    address.size = entry->ai_addrlen;
-    std::memcpy(&address.storage, entry->ai_addr, entry->ai_addrlen);
-    resolution.addresses.push_back(address);
-  }
-  if (found != nullptr) ::freeaddrinfo(found);
-  return resolution;
-}
-
-std::vector<Address> resolve(GatewayFacts& facts) {
-  // getaddrinfo cannot be cancelled: its thread owns all that it uses.
-  std::packaged_task<Resolution()> task{
-      [host = facts.host, port = facts.port] { return resolve_blocking(host, port); }};
-  auto future = task.get_future();
-  std::thread{std::move(task)}.detach();
-  if (future.wait_for(kResolve) != std::future_status::ready) {
-    facts.resolve_error = "no name server answered in time";
-    return {};
-  }
-  Resolution resolution = future.get();
-  if (resolution.failure != 0) facts.resolve_error = ::gai_strerror(resolution.failure);
+std::vector<ProbeAddress> resolve(GatewayFacts& facts) {
+  Resolution resolution = resolve_name(facts.host, facts.port, kResolve);
+  facts.resolve_error = std::move(resolution.error);
   return std::move(resolution.addresses);
 }
 
-AddressFact judge(const Address& address, std::uint16_t port, int reason) {
+AddressFact judge(const ProbeAddress& address, std::uint16_t port, int reason) {
   AddressFact fact;
   fact.address = SourceAddress{IpAddress::of(address.storage), port}.to_text();
-  fact.detail = reason == 0 ? "connected" : std::strerror(reason);
-  switch (reason) {
-    case 0:
-      fact.reach = Reach::Connected;
-      break;
-    case ECONNREFUSED:
-    case ECONNRESET:
-      fact.reach = Reach::Refused;
-      break;
-    case EINPROGRESS:
-    case ETIMEDOUT:
-      fact.reach = Reach::Silent;
-      fact.detail = "no answer within 2 s";
-      break;
-    case ENETUNREACH:
-    case EHOSTUNREACH:
-    case EADDRNOTAVAIL:
-    case EAFNOSUPPORT:
-      fact.reach = Reach::NoRoute;
-      break;
-    case EPERM:
-    case EACCES:
-      fact.reach = Reach::Forbidden;
-      break;
-    default:
-      fact.reach = Reach::Failed;
-  }
+  fact.reach = reach_of(reason);
+  fact.detail = reason == 0                   ? "connected"
+                : fact.reach == Reach::Silent ? "no answer within 2 s"
+                                              : std::strerror(reason);
   return fact;
 }
 
-int start_connect(const Address& address, UniqueFd& fd) {
-  fd = UniqueFd{::socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
-  if (!fd) return errno;
-  return ::connect(fd.value(), reinterpret_cast<const sockaddr*>(&address.storage), address.size) == 0
-             ? 0
-             : errno;
-}
-
-int end_connect(const UniqueFd& fd, Instant deadline) {
-  if (!wait_for_socket(fd.value(), POLLOUT, deadline)) return EINPROGRESS;
-  int reason = 0;
-  socklen_t size = sizeof reason;
-  ::getsockopt(fd.value(), SOL_SOCKET, SO_ERROR, &reason, &size);
-  return reason;
-}
-
 /// @return the first connection that stands, in the resolver's order.
-UniqueFd connect_all(GatewayFacts& facts, const std::vector<Address>& addresses) {
+UniqueFd connect_all(GatewayFacts& facts, const std::vector<ProbeAddress>& addresses) {
   const Instant deadline = in(kConnect);
   std::vector<UniqueFd> sockets(addresses.size());
   std::vector<int> reasons;
@@ -259,7 +180,7 @@ UniqueFd connect_by_proxy(GatewayFacts& facts, cloud_api::ProxyConnector& proxy,
 }
 
 /// A way of its own: what was sent into the first one is not taken back.
-UniqueFd connect_again(const GatewayFacts& facts, const std::vector<Address>& addresses,
+UniqueFd connect_again(const GatewayFacts& facts, const std::vector<ProbeAddress>& addresses,
                        cloud_api::ProxyConnector* proxy) {
   GatewayFacts again;
   again.host = facts.host;
@@ -274,7 +195,7 @@ GatewayFacts probe_gateway(const std::string& host, std::uint16_t port, const ce
   GatewayFacts facts;
   facts.host = host;
   facts.port = port;
-  const std::vector<Address> addresses = proxy != nullptr ? std::vector<Address>{} : resolve(facts);
+  const std::vector<ProbeAddress> addresses = proxy != nullptr ? std::vector<ProbeAddress>{} : resolve(facts);
   const UniqueFd socket =
       proxy != nullptr ? connect_by_proxy(facts, *proxy, kProxy) : connect_all(facts, addresses);
   if (!socket) return facts;

@@ -1,0 +1,236 @@
+#!/usr/bin/env python3
+"""culvert-agent doctor --backup-exec and --listen on two machines with a firewall between: each blocked port is named, in
+its direction, with what Backup Exec says of it; "control works but data is blocked" when only 10000 passes; a port that
+connects and carries nothing is not open; an NDMP agent on 10000 counts. culvert-agent explain knows the numbers."""
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+from support.scenario import BIN, Done, Process, agent, check, main, refuses, wait_until
+from support.two_hosts import FAR, NEAR, TwoHosts
+
+RANGE = "20000-20024"
+SILENT = textwrap.dedent("""
+    import socket, sys
+    listener = socket.create_server(("0.0.0.0", int(sys.argv[1])))
+    print("ready", flush=True)
+    kept = []
+    while True:
+        kept.append(listener.accept())
+""")
+NDMP = textwrap.dedent("""
+    import socket, struct, sys
+    listener = socket.create_server(("0.0.0.0", 10000))
+    print("ready", flush=True)
+    hello = struct.pack(">IIIIIIIIII", 0x80000024, 1, 0, 0, 0x502, 0, 0, 0, 4, 0)
+    while True:
+        peer, _ = listener.accept()
+        try:
+            peer.sendall(hello)
+            asked = peer.recv(64)
+            if struct.unpack(">I", asked[16:20])[0] == 0x900:
+                peer.sendall(struct.pack(">IIIIIIII", 0x8000001c, 2, 0, 1, 0x900, 1, 0, 0))
+            peer.recv(64)
+        except OSError:
+            pass
+""")
+
+
+class Ends:
+    """The media server is the near end, the remote server the far one."""
+
+    def __init__(self, hosts: TwoHosts, folder: Path):
+        self.hosts, self.folder = hosts, folder
+        self.listener = None
+
+    def listen(self, *words: str, end: list[str] = None) -> None:
+        log = open(self.folder / "listener.log", "w+")
+        command = [*(end or self.hosts.far), BIN / "culvert-agent", "doctor", "--listen", "--json", "--data-range", RANGE, *words]
+        self.listener = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, stderr=log, text=True)
+        wait_until("the listening end waits", lambda: "waiting" in (self.folder / "listener.log").read_text())
+
+    def heard(self) -> tuple[int, dict]:
+        out, _ = self.listener.communicate(timeout=20)
+        return self.listener.returncode, json.loads(out)
+
+    def check(self, *words: str, host: str = FAR, end: list[str] = None) -> tuple[Done, dict]:
+        command = [*(end or self.hosts.near), BIN / "culvert-agent", "doctor", "--json", "--backup-exec", host, *words]
+        if "--data-range" not in words:
+            command += ["--data-range", RANGE]
+        began = time.monotonic()
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=30, check=False)
+        check(f"it took {time.monotonic() - began:.1f} s", time.monotonic() - began < 10)
+        return Done(done.returncode, done.stdout, done.stderr), json.loads(done.stdout or "{}")
+
+    def finds(self, wanted: list[str], *pieces: str, listens: bool = True, **more) -> dict:
+        if listens:
+            self.listen()
+        done, report = self.check(*more.pop("words", ()), **more)
+        found = [finding["id"] for finding in report["findings"]]
+        check(f"{wanted} is found, and nothing else", done.code == 1 and found == wanted, done)
+        shown = done.out
+        for piece in pieces:
+            check(f"  it says '{piece}'", piece in shown, shown)
+        return report
+
+    def stop(self) -> None:
+        if self.listener is not None and self.listener.poll() is None:
+            self.listener.terminate()
+            self.listener.communicate(timeout=20)
+
+
+def scenario(folder: Path) -> None:
+    explained()
+    usage()
+    hosts = TwoHosts()
+    ends = Ends(hosts, folder)
+    try:
+        open_ports(ends)
+        only_control(ends)
+        blocked_ports(ends)
+        no_bytes(ends)
+        other_programs(ends, folder)
+        ranges_and_roles(ends)
+        nobody(ends)
+    finally:
+        ends.stop()
+        hosts.close()
+
+
+def explained() -> None:
+    by_code, by_message = agent("explain", "0xE0000F25"), agent("explain", "v-79-57344-3877")
+    check("explain knows 0xE0000F25 by both of its names", by_code.code == 0 and by_code.out == by_message.out, by_message)
+    check("  and says what it means and what to check", "communication failure" in by_code.out and "10000" not in by_code.err
+          and "control works but data is blocked" in by_code.out, by_code)
+    known = json.loads(agent("explain", "--json").out)["errors"]
+    check("without a number it lists all", {"0xE0000F02", "0xE0000F25"} <= {entry["code"] for entry in known}, known)
+    check("V-370-59792-00041 is among them", agent("explain", "V-370-59792-00041").code == 0)
+    refuses("a number that nobody knows", agent("explain", "0xE0001234"), 1, "V-79-57344-4660", "0xE0000F25")
+
+
+def usage() -> None:
+    for words, piece in ((("--listen", "--backup-exec", "x"), "two ends"), (("--ports", "80"), "--backup-exec"),
+                         (("--listen", "--ports", "70000"), "70000"), (("--listen", "--ports", "1,1"), "1"),
+                         (("--listen", "--data-range", "30000-20000"), "30000"), (("--listen", "--data-range", "1-9,20-29"), "one"),
+                         (("--listen", "--ports", "1-65"), "65"), (("--backup-exec", "x", "--as", "king"), "king"),
+                         (("--backup-exec", "x", "--jobs", "0"), "jobs")):
+        refuses(" ".join(words), agent("doctor", *words), 2, piece)
+
+
+def open_ports(ends: Ends) -> None:
+    ends.listen()
+    done, report = ends.check()
+    check("with all ports open it is healthy", done.code == 0 and report["healthy"] and not report["findings"], done)
+    check("every port is open", {port["state"] for port in report["ports"]} == {"open"} and len(report["ports"]) == 31, report)
+    ways = {port["port"]: (port["from"], port["to"]) for port in report["ports"]}
+    check("each in its direction", ways[10000] == ways[20000] == ("media server", "remote server")
+          and ways[6101] == ways[10082] == ways[10102] == ("remote server", "media server"), ways)
+    code, heard = ends.heard()
+    check("the other end says the same and ends", code == 0 and heard["healthy"] and heard["finished"]
+          and set(heard["answered"]) == {10000, *range(20000, 20025)} and {6101, 10082, 10102} <= set(heard["passed_back"]), heard)
+
+
+def only_control(ends: Ends) -> None:
+    for verdict, word in (("drop", "silently dropped"), ("reject with tcp reset", "refused")):
+        ends.hosts.firewall(ends.hosts.far, f"tcp dport 20000-20024 {verdict}")
+        report = ends.finds(["data_blocked"], "0xE0000F25", "V-79-57344-3877", RANGE, word)
+        check("  in exactly those words", report["findings"][0]["cause"] == "control works but data is blocked", report["findings"])
+        code, heard = ends.heard()
+        check("  and the other end knows", code == 1 and "20000-20024" in heard["findings"][0]["cause"], heard)
+    ends.hosts.firewall(ends.hosts.far, "tcp dport 20000-20009 drop")
+    ends.finds(["data_partly_blocked"], "20000-20009", "10 of 25")
+    ends.heard()
+    ends.hosts.no_firewall()
+
+
+def blocked_ports(ends: Ends) -> None:
+    cases = [(ends.hosts.far, 10000, "drop", "V-79-57344-3842"), (ends.hosts.far, 10000, "reject with tcp reset", "0xE0000F02"),
+             (ends.hosts.near, 6101, "drop", "selection lists"), (ends.hosts.near, 10082, "drop", "deduplication"),
+             (ends.hosts.near, 10102, "reject with tcp reset", "deduplication"), (ends.hosts.near, 3527, "drop", "console")]
+    for end, port, verdict, symptom in cases:
+        ends.hosts.firewall(end, f"tcp dport {port} {verdict}")
+        report = ends.finds(["backup_exec_port_closed"], symptom)
+        check(f"  TCP {port}, {verdict}", f"TCP {port} " in report["findings"][0]["cause"], report["findings"])
+        ends.heard()
+        ends.hosts.no_firewall()
+    ends.hosts.firewall(ends.hosts.far, "meta l4proto tcp drop")
+    ends.finds(["backup_exec_port_closed", "backup_exec_port_closed", "other_direction_unchecked"], "10000", RANGE)
+    ends.stop()
+    ends.hosts.no_firewall()
+
+
+def no_bytes(ends: Ends) -> None:
+    ends.hosts.firewall(ends.hosts.far, "tcp dport 10000 tcp flags & psh == psh drop")
+    ends.finds(["backup_exec_port_closed"], "connected but passes no bytes", "what was sent got no answer")
+    ends.heard()
+    ends.hosts.no_firewall()
+    ends.hosts.firewall(ends.hosts.near, "tcp sport 20000-20024 tcp flags & psh == psh drop")
+    ends.finds(["data_blocked"], "connected, and then not a byte")
+    ends.heard()
+    ends.hosts.no_firewall()
+
+
+def other_programs(ends: Ends, folder: Path) -> None:
+    ndmp = Process([*ends.hosts.far, sys.executable, "-c", NDMP], folder / "ndmp.log", ready="ready")
+    ends.listen()
+    done, report = ends.check()
+    check("an NDMP agent that answers on 10000 counts as open", done.code == 0 and report["healthy"], done)
+    check("  and is named", "NDMP" in next(port for port in report["ports"] if port["port"] == 10000)["detail"], report)
+    _, heard = ends.heard()
+    check("  and the listening end says who has the port", "python" in heard["taken"]["10000"], heard)
+    ndmp.stop()
+    silent = Process([*ends.hosts.near, sys.executable, "-c", SILENT, "6101"], folder / "silent.log", ready="ready")
+    ends.finds(["port_unproven"], "6101", "python")
+    ends.heard()
+    silent.stop()
+
+
+def ranges_and_roles(ends: Ends) -> None:
+    ends.finds(["data_range_small"], "fewer than 2 ports for each of 20 jobs", "0xE0000F25", words=("--jobs", "20"))
+    ends.heard()
+    ends.finds(["data_range_small", "other_end_not_listening"], "fewer than 25 ports", "30000-30009",
+               words=("--data-range", "30000-30009"))
+    ends.heard()
+    ends.listen(end=ends.hosts.near)
+    done, report = ends.check("--as", "remote-server", host=NEAR, end=ends.hosts.far)
+    ways = {port["port"]: (port["from"], port["state"]) for port in report["ports"]}
+    check("the same from the remote server", done.code == 0 and ways[10000] == ("media server", "open")
+          and ways[6101] == ("remote server", "open"), done)
+    ends.heard()
+
+
+def nobody(ends: Ends) -> None:
+    ends.finds(["other_end_not_listening"], "--listen", listens=False)
+    ends.finds(["name_unresolved"], "nosuch.invalid", listens=False, host="nosuch.invalid")
+    ends.listen("--for", "1")
+    code, heard = ends.heard()
+    check("a listening end to which nobody comes says so", code == 1 and heard["findings"][0]["id"] == "nobody_came", heard)
+    ends.listen()
+    ends.listener.terminate()
+    check("and one that is stopped, too", ends.heard()[0] == 1)
+    ends.listen()
+    with subprocess.Popen([*ends.hosts.near, sys.executable, "-c", textwrap.dedent(f"""
+            import socket
+            for junk in (b"\\xff" * 100 + b"\\n", b'[1]\\n', b'{{"token":7}}\\n', b'{{"dial":"x"}}\\n', b'{{"dial":[0,-1,99999]}}\\n',
+                         b"a" * 100000):
+                try:
+                    with socket.create_connection(("{FAR}", 10000), 5) as line:
+                        line.sendall(junk)
+                        line.settimeout(5)
+                        line.recv(100)
+                except OSError:
+                    pass
+            """)]) as stranger:
+        stranger.wait(60)
+    done, report = ends.check()
+    check("nonsense from strangers spoils no check", done.code == 0 and report["healthy"], done)
+    check("and the listening end ends well", ends.heard()[0] == 0)
+
+
+main(scenario)

@@ -1,0 +1,136 @@
+// Backup Exec's ports: which are checked, what is concluded, what its numbers mean. No network.
+#include <catch2/catch.hpp>
+
+#include "tunnel-agent/doctor/backup_exec_errors.hpp"
+#include "tunnel-agent/doctor/backup_exec_facts.hpp"
+#include "tunnel-agent/doctor/port_talk.hpp"
+
+using namespace culvert;
+
+namespace {
+
+using Ids = std::vector<std::string>;
+
+BackupExecFacts all_open(const std::string& data = "20000-20024") {
+  const auto plan = make_port_plan("", data);
+  REQUIRE(plan);
+  BackupExecFacts facts;
+  facts.host = "files.example";
+  facts.data = plan->data;
+  for (const PlannedPort& port : plan->ports)
+    facts.ports.push_back({port, true, {port.port, PortState::Open, "bytes passed both ways"}, {}, false});
+  return facts;
+}
+
+void set(BackupExecFacts& facts, std::uint16_t first, std::uint16_t last, PortState state) {
+  for (CheckedPort& port : facts.ports) {
+    if (port.plan.port < first || port.plan.port > last) continue;
+    port.fact.state = state;
+    port.fact.detail = std::string{state_name(state)};
+  }
+}
+
+Ids ids(const BackupExecFacts& facts) {
+  Ids result;
+  for (const Finding& finding : conclude_backup_exec(facts)) result.push_back(finding.id);
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("Port plan: each port stands once, with the end that listens on it", "[doctor]") {
+  const auto plan = make_port_plan("", "9990-10020");
+  REQUIRE(plan);
+  REQUIRE(plan->numbers().size() == 31 + 5);
+  REQUIRE(plan->listened_by(BackupExecRole::MediaServer) ==
+          std::vector<std::uint16_t>{3527, 6101, 6106, 10082, 10102});
+  for (const PlannedPort& port : plan->ports) CHECK((port.port != 10000 || port.row == kControlRow));
+}
+
+TEST_CASE("Port plan: a wide range is checked at 128 ports that both ends choose alike", "[doctor]") {
+  const auto spread = spread_over({1024, 65535}, kMostDataPorts);
+  REQUIRE(spread.size() == 128);
+  REQUIRE(spread.front() == 1024);
+  REQUIRE(spread.back() == 65535);
+  REQUIRE(std::is_sorted(spread.begin(), spread.end()));
+  REQUIRE(spread_over({7, 7}, 128) == std::vector<std::uint16_t>{7});
+}
+
+TEST_CASE("Port plan: what is no port, too many or several ranges is refused", "[doctor]") {
+  for (const auto& [ports, data] : std::vector<std::pair<std::string, std::string>>{
+           {"x", ""}, {"0", ""}, {"1-65", ""}, {"80,80", ""}, {"", "9-1"}, {"", "1-2,4-5"}, {"", "1-65536"}})
+    CHECK(make_port_plan(ports, data).error().code() == Errc::UsageInvalid);
+}
+
+TEST_CASE("Backup Exec: open ports give no finding", "[doctor]") {
+  REQUIRE(conclude_backup_exec(all_open()).empty());
+}
+
+TEST_CASE("Backup Exec: control without data is said in exactly those words", "[doctor]") {
+  BackupExecFacts facts = all_open();
+  set(facts, 20000, 20024, PortState::Dropped);
+  const auto findings = conclude_backup_exec(facts);
+  REQUIRE(findings.size() == 1);
+  CHECK(findings.front().cause == "control works but data is blocked");
+  CHECK(findings.front().advice.find("0xE0000F25 (V-79-57344-3877)") != std::string::npos);
+  set(facts, 20000, 20000, PortState::Open);
+  CHECK(ids(facts) == Ids{"data_partly_blocked"});
+  set(facts, 10000, 10000, PortState::Dropped);
+  CHECK(ids(facts) == Ids{"backup_exec_port_closed", "backup_exec_port_closed"});
+}
+
+TEST_CASE("Backup Exec: a port that connects and carries nothing is not open", "[doctor]") {
+  BackupExecFacts facts = all_open();
+  set(facts, 6101, 6101, PortState::Silent);
+  CHECK(ids(facts) == Ids{"backup_exec_port_closed"});
+  for (CheckedPort& port : facts.ports) port.taken_by = port.plan.port == 6101 ? "process 7 (benetns)" : "";
+  CHECK(ids(facts) == Ids{"port_unproven"});
+  set(facts, 6101, 6101, PortState::Foreign);
+  CHECK(ids(facts) == Ids{"port_unproven"});
+}
+
+TEST_CASE("Backup Exec: data ports that another program holds say nothing of the range", "[doctor]") {
+  BackupExecFacts facts = all_open();
+  set(facts, 20003, 20003, PortState::Refused);
+  for (CheckedPort& port : facts.ports) port.taken_by = port.plan.port == 20003 ? "another program" : "";
+  CHECK(ids(facts).empty());
+}
+
+TEST_CASE("Backup Exec: refusing everything is nobody who listens", "[doctor]") {
+  BackupExecFacts facts = all_open();
+  set(facts, 1, 65535, PortState::Refused);
+  CHECK(ids(facts) == Ids{"other_end_not_listening"});
+}
+
+TEST_CASE("Backup Exec: a range is too small below 25 ports and below two for each job", "[doctor]") {
+  CHECK(conclude_data_range({20000, 20024}, 12).empty());
+  CHECK(conclude_data_range({20000, 20023}, 1).size() == 1);
+  CHECK(conclude_data_range({20000, 20024}, 13).size() == 1);
+}
+
+TEST_CASE("Backup Exec: an error is known by both of its numbers, in any case", "[doctor]") {
+  CHECK(other_form("0xE0000F25") == "V-79-57344-3877");
+  CHECK(other_form("V-79-57344-3842") == "0xE0000F02");
+  CHECK_FALSE(other_form("0xE0000F2"));
+  CHECK_FALSE(other_form("V-79-57344-99999"));
+  CHECK(explain_backup_exec(" 0xe0000f25 ")->message == "V-79-57344-3877");
+  CHECK(explain_backup_exec("v-79-57344-3844")->code == "0xE0000F04");
+  CHECK(explain_backup_exec("V-370-59792-00041")->code.empty());
+  CHECK(explain_backup_exec("0xE0001234").error().message().find("V-79-57344-4660") != std::string::npos);
+  CHECK_FALSE(explain_backup_exec(""));
+}
+
+TEST_CASE("Port talk: lines of strangers are read without harm", "[doctor]") {
+  std::string received = "{\"a\":[1,0,-4,70000,\"x\",2]}\n{";
+  const auto line = take_line(received);
+  REQUIRE(line);
+  CHECK(received == "{");
+  CHECK_FALSE(take_line(received));
+  const auto object = parse_line(*line);
+  REQUIRE(object);
+  CHECK(ports_in(*object, "a") == std::vector<std::uint16_t>{1, 2});
+  CHECK(ports_in(*object, "b").empty());
+  CHECK(text_in(*object, "a").empty());
+  CHECK_FALSE(parse_line("[1]"));
+  CHECK_FALSE(parse_line("\xff"));
+}

@@ -1,0 +1,92 @@
+// The listening end: holds the ports, answers one check, and says what it saw of it.
+#include <fmt/format.h>
+#include <sys/signalfd.h>
+
+#include <csignal>
+
+#include "tunnel-agent/doctor/backup_exec_check.hpp"
+#include "tunnel-agent/doctor/port_answerer.hpp"
+#include "tunnel-core/daemon/process.hpp"
+#include "tunnel-core/obs/log_line.hpp"
+
+namespace culvert {
+
+namespace {
+
+/// Becomes readable on SIGINT and SIGTERM, which from now on do nothing else.
+UniqueFd watch_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  return UniqueFd{::signalfd(-1, &signals, SFD_CLOEXEC)};
+}
+
+std::vector<Finding> conclude(const PortAnswerer& answerer) {
+  if (!answerer.was_ended()) {
+    const bool came = !answerer.connected().empty();
+    return {{"nobody_came", came ? "no check was completed" : "no check came",
+             came ? fmt::format("connections came to TCP {}",
+                                ports_text({answerer.connected().begin(), answerer.connected().end()}))
+                  : "not one connection came to the ports held here",
+             "run `culvert-agent doctor --backup-exec THIS-MACHINE` on the other machine while this one "
+             "waits; if it "
+             "was run, a firewall is between"}};
+  }
+  if (answerer.closed().empty()) return {};
+  return {{"backup_exec_port_closed",
+           fmt::format("the other end found TCP {} closed", ports_text(answerer.closed())),
+           fmt::format("bytes passed here on TCP {}",
+                       answerer.answered().empty()
+                           ? "no port"
+                           : ports_text({answerer.answered().begin(), answerer.answered().end()})),
+           "read what the other end says about each: it names the direction and what Backup Exec would say"}};
+}
+
+}  // namespace
+
+Result<ListenReport> listen_for_check(const DoctorOptions& options, const Progress& progress) {
+  const auto plan = make_port_plan(options.ports, options.data_range);
+  if (!plan) return plan.error();
+  raise_file_limit();
+  const UniqueFd stop = watch_signals();
+  PortAnswerer answerer{plan->numbers()};
+  if (answerer.held().empty()) {
+    return Error{Errc::PortInUse, fmt::format("not one of TCP {} can be opened here: {}",
+                                              ports_text(plan->numbers()), answerer.taken().begin()->second)};
+  }
+  for (const auto& [port, holder] : answerer.taken())
+    progress(fmt::format("port {} is left alone: {}", port, holder));
+  progress(fmt::format(
+      "waiting for {} s on {} ports ({}); run `culvert-agent doctor --backup-exec THIS-MACHINE` on the "
+      "other machine, with the same --ports and --data-range",
+      options.listen_for, answerer.held().size(), ports_text(answerer.held())));
+  answerer.run(std::chrono::steady_clock::now() + std::chrono::seconds{options.listen_for}, stop.value());
+  ListenReport report;
+  report.held = answerer.held();
+  report.taken = answerer.taken();
+  report.answered.assign(answerer.answered().begin(), answerer.answered().end());
+  report.passed_back.assign(answerer.passed_back().begin(), answerer.passed_back().end());
+  report.finished = answerer.was_ended();
+  report.findings = conclude(answerer);
+  return report;
+}
+
+nlohmann::json to_json(const ListenReport& report) {
+  nlohmann::json taken = nlohmann::json::object();
+  for (const auto& [port, holder] : report.taken) taken[std::to_string(port)] = holder;
+  return {{"healthy", report.healthy()},         {"held", report.held},
+          {"taken", std::move(taken)},           {"answered", report.answered},
+          {"passed_back", report.passed_back},   {"finished", report.finished},
+          {"findings", to_json(report.findings)}};
+}
+
+std::string report_text(const ListenReport& report) {
+  if (!report.healthy()) return findings_text(report.findings);
+  return fmt::format(
+      "healthy: bytes passed both ways on TCP {}{}\n", ports_text(report.answered),
+      report.passed_back.empty() ? "" : ", and from here to TCP " + ports_text(report.passed_back));
+}
+
+}  // namespace culvert
