@@ -46,8 +46,8 @@ TEST_CASE("SlabPool: a slab returns with its last reference", "[base]") {
 TEST_CASE("SlabPool: trim reports each cold slab once, and trimmed slabs are usable", "[base]") {
   const SlabRegion region{8};
   SlabPool pool{region.span()};
-  std::vector<SlabRef> held;
-  for (int i = 0; i < 8; ++i) held.push_back(pool.allocate());
+  std::vector<SlabRef> held(8);
+  for (SlabRef& slab : held) slab = pool.allocate();
   held.clear();
   std::set<std::byte*> released;
   const auto note = [&](std::byte* address) { CHECK(released.insert(address).second); };
