@@ -6,7 +6,9 @@
 //                                                         the count E sends everything back
 //                                                         R tells its count every 50 ms
 //   bench-load throughput --to PORT… --streams N --bytes B
-//   bench-load pingpong   --to PORT --seconds S           64 bytes there and back
+//                                                         I answers the first byte, then keeps the stream
+//   bench-load pingpong   --to PORT --seconds S [--beside PORT [--beside-mbit M]]
+//                                                         64 bytes there and back, beside a bulk stream
 //   bench-load steady     --to PORT… --streams N --seconds S --warm-up-ms M [--ping PORT]
 //                                                         rates at the sink, and a ping-pong beside them
 //   bench-load opens      --to PORT --seconds S --streams N
@@ -32,6 +34,8 @@
 #include <thread>
 #include <vector>
 
+#include "bench/idle_keeper.hpp"
+#include "bench/pingpong.hpp"
 #include "bench/sockets.hpp"
 #include "bench/steady.hpp"
 
@@ -43,7 +47,7 @@ using Clock = std::chrono::steady_clock;
 constexpr const char* kUsage =
     "usage: bench-load sink --listen PORT\n"
     "       bench-load throughput --to PORT... --streams N --bytes B\n"
-    "       bench-load pingpong --to PORT --seconds S\n"
+    "       bench-load pingpong --to PORT --seconds S [--beside PORT [--beside-mbit M]]\n"
     "       bench-load steady --to PORT... --streams N --seconds S --warm-up-ms M [--ping PORT]\n"
     "       bench-load opens --to PORT --seconds S --streams N\n"
     "       bench-load idle --to PORT --streams N";
@@ -57,6 +61,8 @@ struct Options {
   std::uint64_t seconds = 3;
   std::uint64_t warm_up_ms = 2000;
   std::optional<Endpoint> ping;
+  std::optional<Endpoint> beside;
+  std::uint64_t beside_mbit = 0;
 
   const Endpoint& target(std::size_t stream) const { return to[stream % to.size()]; }
 };
@@ -89,6 +95,10 @@ Options parse_options(int argc, char** argv) {
       options.warm_up_ms = parse_number(value);
     } else if (name == "--ping") {
       options.ping = parse_endpoint(value);
+    } else if (name == "--beside") {
+      options.beside = parse_endpoint(value);
+    } else if (name == "--beside-mbit") {
+      options.beside_mbit = parse_number(value);
     } else if (name == "--seconds") {
       options.seconds = parse_number(value);
     } else {
@@ -140,10 +150,12 @@ void echo(int fd) {
   }
 }
 
-void serve(UniqueFd fd) {
+void serve(UniqueFd fd, IdleKeeper& idle) {
   std::byte kind{};
   if (!receive_all(fd.value(), {&kind, 1})) return;
-  if (kind == std::byte{'T'}) {
+  if (kind == std::byte{'I'}) {
+    if (send_all(fd.value(), {&kind, 1})) idle.keep(std::move(fd));
+  } else if (kind == std::byte{'T'}) {
     count_until_end(fd.value());
   } else if (kind == std::byte{'R'}) {
     count_and_report(fd.value());
@@ -156,7 +168,8 @@ void run_sink(const Options& options) {
   const UniqueFd listener = listen_on(options.listen);
   std::printf("ready %u\n", port_of(listener.value()));
   std::fflush(stdout);
-  for (;;) std::thread{serve, accept_one(listener.value())}.detach();
+  IdleKeeper idle;
+  for (;;) std::thread{serve, accept_one(listener.value()), std::ref(idle)}.detach();
 }
 
 // ---- sources
@@ -199,22 +212,6 @@ void run_throughput(const Options& options) {
       per_stream * static_cast<double>(seconds.size()) / all, per_stream / *slowest, per_stream / *fastest);
 }
 
-void run_pingpong(const Options& options) {
-  const UniqueFd fd = open_stream(options.target(0), 'E');
-  std::array<std::byte, 64> ping{};
-  std::array<std::byte, 64> pong{};
-  std::vector<double> micros;
-  const auto end = Clock::now() + std::chrono::seconds{options.seconds};
-  while (Clock::now() < end) {
-    const auto began = Clock::now();
-    if (!send_all(fd.value(), ping) || !receive_all(fd.value(), pong)) broken("pingpong");
-    micros.push_back(seconds_since(began) * 1e6);
-  }
-  std::sort(micros.begin(), micros.end());
-  std::printf("{\"round_trips\": %zu, \"p50_us\": %.1f, \"p99_us\": %.1f}\n", micros.size(),
-              micros[micros.size() / 2], micros[micros.size() * 99 / 100]);
-}
-
 void run_opens(const Options& options) {
   std::atomic<std::uint64_t> opened{0};
   const auto end = Clock::now() + std::chrono::seconds{options.seconds};
@@ -239,11 +236,10 @@ void run_opens(const Options& options) {
 
 void run_idle(const Options& options) {
   std::vector<UniqueFd> streams;
-  std::byte one{1};
+  std::byte one{};
   for (std::size_t i = 0; i < options.streams; ++i) {
-    streams.push_back(open_stream(options.target(i), 'E'));
-    const int fd = streams.back().value();
-    if (!send_all(fd, {&one, 1}) || !receive_all(fd, {&one, 1})) broken("idle");
+    streams.push_back(open_stream(options.target(i), 'I'));
+    if (!receive_all(streams.back().value(), {&one, 1})) broken("idle");
   }
   std::printf("ready %zu\n", streams.size());
   std::fflush(stdout);
@@ -277,7 +273,10 @@ int main(int argc, char** argv) {
                 .measured = std::chrono::seconds{options.seconds},
                 .ping = options.ping});
   } else if (options.mode == "pingpong") {
-    run_pingpong(options);
+    run_pingpong({.to = options.target(0),
+                  .measured = std::chrono::seconds{options.seconds},
+                  .beside = options.beside,
+                  .beside_mbit = options.beside_mbit});
   } else if (options.mode == "opens") {
     run_opens(options);
   } else if (options.mode == "idle") {

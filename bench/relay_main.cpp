@@ -2,10 +2,10 @@
 //
 //   source -> bench-relay --role client == TLS 1.3 == bench-relay --role server -> sink
 //
-// one thread per connection, 256 KiB per system call on either side, records sealed and opened in batches,
-// one TLS connection for each TCP connection. No multiplexing, no resume, no policy, no accounting: whatever
-// Culvert costs above this is the price of those. It seals with the same OpenSSL through the same TlsEngine,
-// so that the difference is not the TLS. With --plain it carries bytes without TLS.
+// one blocking thread per connection, 256 KiB per system call on either side, records sealed and opened in
+// batches, AES-128-GCM by the same OpenSSL as Culvert's, one TLS connection for each TCP connection. No
+// multiplexing, no resume, no policy, no accounting: whatever Culvert costs above this is the price of those.
+// With --plain it carries bytes without TLS.
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -15,13 +15,10 @@
 #include <cstdio>
 #include <cstring>
 #include <memory>
-#include <optional>
-#include <string>
+#include <string_view>
 #include <thread>
 
-#include "bench/sockets.hpp"
-#include "certs/authority.hpp"
-#include "tunnel-core/net/tls_engine.hpp"
+#include "bench/relay_tls.hpp"
 
 namespace culvert::bench {
 namespace {
@@ -63,26 +60,6 @@ Options parse_options(int argc, char** argv) {
   }
   if (!role || !to) fail(2, kUsage);
   return options;
-}
-
-template <class T>
-T need(Result<T> result) {
-  if (!result) fail(1, result.error().to_string());
-  return std::move(result).value();
-}
-
-/// A self-made identity that nobody checks: only the cost is of interest.
-TlsContext make_context(bool is_server) {
-  const PeerVerifier anybody = [](X509*, STACK_OF(X509)*) { return Result<void>{}; };
-  if (!is_server) return need(TlsContext::client({{}, {}, {}, anybody}));
-  const auto now = certs::utc_now();
-  const auto root = need(certs::Authority::create_root("bench", now));
-  const auto issuer = need(certs::Authority::create_issuing(root, certs::Purpose::Server, now));
-  const auto key = need(certs::PrivateKey::generate());
-  const std::string name = "localhost";
-  const auto leaf = need(issuer.issue_server({&name, 1}, key.public_key(), now));
-  return need(TlsContext::server(
-      {certs::chain_to_pem(issuer.chain_below(leaf)), std::string{key.to_pem().view()}, {}}));
 }
 
 /// Up to one block of bytes on its way to a socket.
@@ -136,68 +113,48 @@ class PlainSide {
 };
 
 /// One side of a relay on a TLS connection.
-class TlsSide {
+class SealedSide {
  public:
-  TlsSide(int fd, TlsContext context) : fd_(fd), engine_(fd, std::move(context)) {
-    engine_.use_bulk_buffers();
-  }
-
-  bool handshake() {
-    for (;;) {
-      switch (engine_.handshake()) {
-        case HandshakeOutcome::Done:
-          return true;
-        case HandshakeOutcome::Failed:
-          return false;
-        case HandshakeOutcome::WaitReadable:
-          wait(POLLIN);
-          break;
-        case HandshakeOutcome::WaitWritable:
-          wait(POLLOUT);
-          break;
-      }
-    }
-  }
+  explicit SealedSide(TlsSide& tls) : tls_(tls) {}
 
   /// As many records as there are and fit, so that they leave in one send.
   End read_into(Block& block) {
-    while (block.room().size() >= kMaxRecordPlaintext) {
-      const ReadOutcome outcome = engine_.read_some(block.room());
-      if (outcome.kind == ReadOutcome::Kind::Closed) return End::Finished;
-      if (outcome.kind == ReadOutcome::Kind::Failed) return End::Broken;
-      if (outcome.kind == ReadOutcome::Kind::WouldBlock) break;
-      block.fill(outcome.n);
+    while (block.room().size() >= kRecord) {
+      std::size_t n = 0;
+      switch (tls_.read_record(block.room(), n)) {
+        case TlsSide::Outcome::Data:
+          block.fill(n);
+          break;
+        case TlsSide::Outcome::WouldBlock:
+          return End::Open;
+        case TlsSide::Outcome::Closed:
+          return End::Finished;
+        case TlsSide::Outcome::Failed:
+          return End::Broken;
+      }
     }
     return End::Open;
   }
 
   bool write_from(Block& block) {
-    while (!block.empty()) {
-      const ByteSpan record = block.filled().first(std::min(block.filled().size(), kMaxRecordPlaintext));
-      if (!engine_.seal(record)) return false;
-      block.drain(record.size());
-    }
+    if (!tls_.seal(block.filled())) return false;
+    block.drain(block.filled().size());
     return flush();
   }
 
-  bool flush() { return engine_.flush() != FlushOutcome::Failed; }
-  bool unsent() const { return engine_.unsent() != 0; }
-  /// Bytes read ahead, which make no socket readable.
-  bool has_input() const { return engine_.wants_read_now(); }
+  bool flush() { return tls_.flush(); }
+  bool unsent() const { return tls_.unsent(); }
+  bool has_input() const { return tls_.has_input(); }
   void finish() {
-    engine_.seal_close();
-    engine_.flush();
+    tls_.seal_close();
+    tls_.flush();
   }
-  int fd() const { return fd_; }
+  int fd() const { return tls_.fd(); }
 
  private:
-  void wait(short events) const {
-    pollfd waits{fd_, events, 0};
-    ::poll(&waits, 1, -1);
-  }
+  static constexpr std::size_t kRecord = 16384;
 
-  int fd_;
-  TlsEngine engine_;
+  TlsSide& tls_;
 };
 
 /// Bytes from one side to the other.
@@ -252,18 +209,20 @@ void relay(Near& near, Far& far) {
   }
 }
 
-void serve(const Options& options, const std::optional<TlsContext>& context, UniqueFd accepted) {
+void serve(const Options& options, SSL_CTX* context, UniqueFd accepted) {
   const UniqueFd dialled = connect_to(options.to);
   if (!dialled) return;
   const int tls_fd = options.is_server ? accepted.value() : dialled.value();
   const int plain_fd = options.is_server ? dialled.value() : accepted.value();
   PlainSide plain{plain_fd};
-  if (!context) {
+  if (context == nullptr) {
     PlainSide other{tls_fd};
     return relay(plain, other);
   }
-  TlsSide tls{tls_fd, *context};
-  if (tls.handshake()) relay(plain, tls);
+  TlsSide tls{tls_fd, context, options.is_server};
+  if (!tls.handshake()) return;
+  SealedSide sealed{tls};
+  relay(plain, sealed);
 }
 
 }  // namespace
@@ -273,12 +232,11 @@ int main(int argc, char** argv) {
   using namespace culvert::bench;
   std::signal(SIGPIPE, SIG_IGN);
   const Options options = parse_options(argc, argv);
-  std::optional<culvert::TlsContext> context;
-  if (!options.plain) context = make_context(options.is_server);
+  const culvert::SslContextPtr context = options.plain ? nullptr : make_relay_context(options.is_server);
   const culvert::UniqueFd listener = listen_on(options.listen);
   std::printf("ready %u\n", port_of(listener.value()));
   std::fflush(stdout);
   for (;;) {
-    std::thread{serve, std::cref(options), std::cref(context), accept_one(listener.value())}.detach();
+    std::thread{serve, std::cref(options), context.get(), accept_one(listener.value())}.detach();
   }
 }

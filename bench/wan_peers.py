@@ -5,25 +5,25 @@ at the sink itself, over the line). All are started anew for every line: nothing
 """
 from __future__ import annotations
 
+import itertools
 import json
-import shutil
 import statistics
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 from typing import Callable, Optional
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / folder) for folder in ("scripts", "tests/support", "tests/support/wan")]
-from honesty import Honesty, check_line, line_load  # noqa: E402
-from load import Load  # noqa: E402
-from local_pair import BIN, LocalPair, PairError, Process, wait_until  # noqa: E402
-from wan_line import FAR, NO_BBR, WanLine  # noqa: E402
+import paths  # noqa: F401
+import tunnels
+from honesty import Honesty, check_line, line_load
+from load import Load
+from local_pair import BIN, LocalPair, PairError, Process, wait_until
+from wan_line import FAR, NO_BBR, WanLine
 
-GATEWAY_PORT, SSH_PORT, STUNNEL_PORT, HAPROXY_PORT = 443, 2222, 7441, 7442  # Of the far end, which has no other services.
+GATEWAY_PORT = 443  # Of the far end, which has no other services.
 NEAR_PORT = 6000  # The near end's, in its own namespace as well.
+TUNNEL_PORTS = itertools.count(7441)  # Of other programs, at either end; none is taken twice.
 
 
 def prove_line(line: WanLine, folder: Path) -> Honesty:
@@ -52,82 +52,31 @@ class Plain:
     def lanes(self) -> int:
         return 1
 
-    def run_far(self, *words: object, log: str = "far.log") -> None:
-        self.processes.append(Process([*self.line.far, *map(str, words)], self.folder / log))
-
-    def run_near(self, *words: object, log: str = "near.log") -> None:
-        self.processes.append(Process([*self.line.near, *map(str, words)], self.folder / log))
-
-    def wait_for(self, words: list, address: str, port: int) -> None:
-        probe = [*words, "bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}"]
-        wait_until(f"{self.name} taking connections", lambda: subprocess.run(probe, capture_output=True, check=False)
-                   .returncode == 0)
-
     def stop(self) -> None:
         for process in reversed(self.processes):
             process.stop(seconds=5)
 
 
-def make_certificate(folder: Path) -> Path:
-    """Key and certificate in one file, as stunnel and HAProxy both take it."""
-    LocalPair.command("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-                      "-subj", "/CN=peer", "-keyout", folder / "key.pem", "-out", folder / "certificate.pem")
-    both = folder / "both.pem"
-    both.touch(mode=0o600)
-    both.write_text((folder / "key.pem").read_text() + (folder / "certificate.pem").read_text())
-    return both
-
-
-class Ssh(Plain):
-    name = "OpenSSH -L"
+class Tunnelled(Plain):
+    """By a program of tunnels.py."""
+    kind = tunnels.Tunnel
 
     def start(self) -> None:
-        for name in ("host", "user"):
-            LocalPair.command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.folder / name)
-        config = self.folder / "sshd_config"
-        config.write_text(f"Port {SSH_PORT}\nListenAddress 0.0.0.0\nHostKey {self.folder}/host\nUsePAM no\nStrictModes no\n"
-                          f"PidFile none\nAuthorizedKeysFile {self.folder}/user.pub\nPermitRootLogin prohibit-password\n")
-        Path("/run/sshd").mkdir(exist_ok=True)  # sshd's own, which its unit would make.
-        self.run_far(shutil.which("sshd") or "/usr/sbin/sshd", "-D", "-e", "-f", config)
-        self.wait_for(self.line.far, "127.0.0.1", SSH_PORT)
-        self.run_near("ssh", "-F", "/dev/null", "-N", "-p", SSH_PORT, "-i", self.folder / "user", "-c", "aes128-gcm@openssh.com",
-                      "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
-                      "-L", f"127.0.0.1:{NEAR_PORT}:127.0.0.1:{self.load.port}", f"root@{FAR}")
-        self.to = f"127.0.0.1:{NEAR_PORT}"
-        self.wait_for(self.line.near, "127.0.0.1", NEAR_PORT)
+        tunnel = self.kind(tunnels.Ends(self.folder, self.load.port, self.line.near, self.line.far, FAR, "0.0.0.0",
+                                        TUNNEL_PORTS.__next__))
+        self.to, self.processes = f"127.0.0.1:{tunnel.port}", tunnel.processes
 
 
-class Stunnel(Plain):
-    name = "stunnel"
-
-    def start(self) -> None:
-        certificate = make_certificate(self.folder)
-        common = "foreground = yes\npid =\nsocket = l:TCP_NODELAY=1\nsocket = r:TCP_NODELAY=1\n"
-        far, near = self.folder / "far.conf", self.folder / "near.conf"
-        far.write_text(f"{common}[far]\naccept = 0.0.0.0:{STUNNEL_PORT}\nconnect = 127.0.0.1:{self.load.port}\n"
-                       f"cert = {certificate}\n")
-        near.write_text(f"{common}[near]\nclient = yes\naccept = 127.0.0.1:{NEAR_PORT + 1}\nconnect = {FAR}:{STUNNEL_PORT}\n")
-        self.run_far("stunnel4", far)
-        self.run_near("stunnel4", near)
-        self.to = f"127.0.0.1:{NEAR_PORT + 1}"
-        self.wait_for(self.line.far, "127.0.0.1", STUNNEL_PORT)
-        self.wait_for(self.line.near, "127.0.0.1", NEAR_PORT + 1)
+class Ssh(Tunnelled):
+    name, kind = "OpenSSH -L", tunnels.Ssh
 
 
-class Haproxy(Plain):
-    name = "HAProxy"
+class Stunnel(Tunnelled):
+    name, kind = "stunnel", tunnels.Stunnel
 
-    def start(self) -> None:
-        certificate = make_certificate(self.folder)
-        common = "defaults\n mode tcp\n timeout connect 20s\n timeout client 1h\n timeout server 1h\nlisten culvert_peer\n"
-        far, near = self.folder / "far.cfg", self.folder / "near.cfg"
-        far.write_text(f"{common} bind 0.0.0.0:{HAPROXY_PORT} ssl crt {certificate}\n server sink 127.0.0.1:{self.load.port}\n")
-        near.write_text(f"{common} bind 127.0.0.1:{NEAR_PORT + 2}\n server far {FAR}:{HAPROXY_PORT} ssl verify none\n")
-        self.run_far("haproxy", "-db", "-f", far, log="far.log")
-        self.run_near("haproxy", "-db", "-f", near, log="near.log")
-        self.to = f"127.0.0.1:{NEAR_PORT + 2}"
-        self.wait_for(self.line.far, "127.0.0.1", HAPROXY_PORT)
-        self.wait_for(self.line.near, "127.0.0.1", NEAR_PORT + 2)
+
+class Haproxy(Tunnelled):
+    name, kind = "HAProxy", tunnels.Haproxy
 
 
 class Agent:
