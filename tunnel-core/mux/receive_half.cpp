@@ -93,7 +93,8 @@ void ReceiveHalf::update_credit(Instant now, Duration round_trip) {
   if (wanted > had) {
     const SessionMemory& memory = credit_.memory;
     std::uint64_t room = memory.room_to_grow(cost(had));
-    if (accepted == 0) room = std::min(room, memory.room_to_start());
+    // Many streams may say hello in the second before idle ones give back: they leave the minimum of others.
+    if (accepted < kMinimumWindow) room = std::min(room, memory.room_to_start());
     const std::uint64_t by_memory = affordable(room);
     const std::uint64_t by_peer = credit_.peer_replay - std::min(credit_.peer_replay, credit_.granted_extra);
     may_have = had + std::min({wanted - had, by_memory, by_peer});

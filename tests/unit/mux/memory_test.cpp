@@ -119,6 +119,22 @@ TEST_CASE("Memory: a thousand idle streams own no slab, and no more than their m
   CHECK(peer.slabs.in_use() == 0);
 }
 
+TEST_CASE("Memory: many streams that each said a little in one second keep no other from opening", "[mux]") {
+  constexpr std::uint32_t kStreams = 4000;
+  RawPeer peer{{.role = Role::Gateway, .memory = ByteCount{4 * kStreams * 2 * kMinimumWindow}}};
+  peer.attach(1, 1, 1_GiB);
+  for (std::uint32_t id = 2; id <= 2 * kStreams; id += 2) {
+    peer.accept(id);
+    peer.send_data(id, 0, 10);
+    peer.read(StreamId{id});
+    peer.pass(100us);
+    peer.take();
+    INFO("stream " << id);
+    REQUIRE(peer.session.stats().streams == id / 2);
+    REQUIRE(peer.session.stats().reset_total == 0);
+  }
+}
+
 TEST_CASE("Memory: a stream that found no slab is told as soon as there is one", "[mux]") {
   RawPeer peer{{}, 8};
   peer.attach();
