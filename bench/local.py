@@ -55,8 +55,9 @@ class Run:
         self.load = Load(folder)
         kinds = [KINDS[key] for key in KINDS if key in arguments.peers]
         self.kinds = kinds
-        self.result: dict = {"machine": machine(), "peers": [kind.name for kind in kinds], "rounds": [], "load": [os.getloadavg()[0]],
-                             "broken": [], "arguments": {k: v for k, v in vars(arguments).items() if k not in ("json", "results")}}
+        told = {name: value for name, value in vars(arguments).items() if name not in ("json", "results")}
+        self.result: dict = {"machine": machine(), "peers": [kind.name for kind in kinds], "rounds": [],
+                             "load": [os.getloadavg()[0]], "broken": [], "arguments": told}
 
     def try_peer(self, peer: type[Direct] | Direct, what: str, measure: Callable[[], Optional[dict]]) -> dict:
         """A peer of others that breaks loses its figure; ours breaks the run."""

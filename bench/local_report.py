@@ -63,10 +63,11 @@ COLUMNS = [
     ("x CPU", f"{BUSY_BESIDE:,}", 2, lambda f, p: f.ratio(p, p, "beside_idle", "cpu_s_per_gb",
                                                         under_path=("streams_1", "cpu_s_per_gb"))),
 ]
-LEGEND = (f"Medians. CPU-s/GB: both proxies, not the load generator. Round trips of 64 bytes: alone, beside a bulk stream held to "
-          f"1 Gbit/s,\nbeside one that nothing holds. opens/s: one at a time, {OPENERS[1]} at once. KiB: resident, for each idle "
-          f"stream, both ends together, with\n{IDLE[0]:,} and {IDLE[1]:,}. idle CPU: of {IDLE[0]:,} idle streams, per cent of one "
-          f"core. x CPU: CPU-s/GB of one stream beside {BUSY_BESIDE:,} idle ones,\nof that without.")
+LEGEND = f"""\
+Medians. CPU-s/GB: both proxies, not the load generator. Round trips of 64 bytes: alone, beside a bulk stream held to
+1 Gbit/s, beside one that nothing holds. opens/s: one at a time, {OPENERS[1]} at once. KiB: resident, for each idle stream,
+both ends together, with {IDLE[0]:,} and {IDLE[1]:,}. idle CPU: of {IDLE[0]:,} idle streams, per cent of one core.
+x CPU: CPU-s/GB of one stream beside {BUSY_BESIDE:,} idle ones, of that without."""
 
 
 def _cell(value: Optional[float], digits: int) -> str:
@@ -153,10 +154,10 @@ def _site_bars(sites: dict, at_least) -> None:
 def sites_line(result: dict) -> str:
     sites = result["sites"]
     medians = _site_medians(sites)
-    return (f"{sites['sites']} sites of one session and stream each, as many agents on the same cores: {medians['ratio']:.2f} of "
-            f"one session's throughput,\n{medians['gateway']:.2f} of its CPU-s/GB at the gateway; Jain's index {medians['jain']:.4f},"
-            f" slowest/fastest {medians['share']:.2f}. Resident: gateway {sites['gateway_kib'] / 1024:.0f} MiB,\n"
-            f"each agent {sites['agent_kib'] / 1024:.1f} MiB.")
+    return (f"{sites['sites']} sites of one session and stream each, as many agents on the same cores:\n"
+            f"{medians['ratio']:.2f} of one session's throughput, {medians['gateway']:.2f} of its CPU-s/GB at the gateway; "
+            f"Jain's index {medians['jain']:.4f},\nslowest/fastest {medians['share']:.2f}. Resident: gateway "
+            f"{sites['gateway_kib'] / 1024:.0f} MiB, each agent {sites['agent_kib'] / 1024:.1f} MiB.")
 
 
 def session_memory_mib() -> float:
@@ -173,5 +174,5 @@ def verdicts(result: dict) -> str:
 def noise(result: dict) -> str:
     loads = [load for load in result["load"] if load is not None]
     return (f"Load average before the run {loads[0]:.1f}; it is of the run itself afterwards." if loads[0] <= 0.5 else
-            f"The machine was busy (load average {loads[0]:.1f} before the run): a peer with more threads won more of the cores, so "
-            "GB/s and round trips\nsay little; CPU-s/GB, memory and ratios within a round hold better.")
+            f"The machine was busy (load average {loads[0]:.1f} before the run): a peer with more threads won more of the cores, "
+            "so GB/s and\nround trips say little; CPU-s/GB, memory and ratios within a round hold better.")

@@ -11,26 +11,37 @@ from local_pair import BIN, LocalPair, Process, free_port, wait_until
 from processes import cpu_seconds, own_memory_kib
 
 AT_ONCE = 4  # Sites that enrol at the same time.
+FIRST_PORT = 21_000  # Below what the kernel gives to the many connections beside.
 
 
 class Site:
     def __init__(self, gateway: "ManySites", number: int):
+        self.gateway, self.number, self.port = gateway, number, FIRST_PORT + number
         self.folder = gateway.folder / f"site-{number}"
         self.config = self.folder / "agent.toml"
-        joining_string = gateway.provider("join-token", "bench", f"site-{number}").strip()
+
+    def join(self) -> None:
+        joining_string = self.gateway.provider("join-token", "bench", f"site-{self.number}").strip()
         LocalPair.command(BIN / "culvert-agent", "join", joining_string, "--data", self.folder)
-        self.process = Process([str(BIN / "culvert-agent"), "run", "--config", str(self.config)],
-                               gateway.folder / f"site-{number}.log", ready="ready", seconds=120)
-        gateway.started.append(self.process)
-        wait_until(f"the session of site {number}", self.is_up, seconds=120)
-        self.port = free_port()
+
+    def start(self) -> Process:
+        """From the thread that stays: a program ends with the thread that has started it."""
+        return Process([str(BIN / "culvert-agent"), "run", "--config", str(self.config)],
+                       self.gateway.folder / f"site-{self.number}.log", ready="ready", seconds=120)
+
+    def forward(self) -> None:
+        wait_until(f"the session of site {self.number}", self.is_up, seconds=120)
         self.customer("forward", "add", "sink", "--port", self.port)
+        wait_until(f"the forward of site {self.number}", lambda: self.status()["forwards"][0]["state"] == "listening")
 
     def customer(self, *words: object) -> str:
         return LocalPair.command(BIN / "culvert-agent", *words, "--config", self.config)
 
+    def status(self) -> dict:
+        return json.loads(self.customer("status", "--json"))
+
     def is_up(self) -> bool:
-        return json.loads(self.customer("status", "--json"))["session"]["state"] == "up"
+        return self.status()["session"]["state"] == "up"
 
 
 class ManySites:
@@ -46,8 +57,12 @@ class ManySites:
         try:
             self.provider("org", "add", "bench")
             self.provider("target", "add", "bench", "sink", f"127.0.0.1:{load.port}")
-            with ThreadPoolExecutor(AT_ONCE) as enrolling:
-                self.sites = list(enrolling.map(lambda number: Site(self, number), range(count)))
+            self.sites = [Site(self, number) for number in range(count)]
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                list(pool.map(Site.join, self.sites))
+                for site in self.sites:
+                    self.started.append(site.start())
+                list(pool.map(Site.forward, self.sites))
         except BaseException:
             self.stop()
             raise

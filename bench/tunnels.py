@@ -72,8 +72,8 @@ class Tunnel(ABC):
     def certificate(self) -> Path:
         """Key and certificate in one file, as most of them take it."""
         key, certificate = self.folder / "key.pem", self.folder / "certificate.pem"
-        LocalPair.command("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-                          "-subj", "/CN=peer", "-keyout", key, "-out", certificate)
+        LocalPair.command("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                          "-days", "2", "-subj", "/CN=peer", "-keyout", key, "-out", certificate)
         both = self.folder / "both.pem"
         both.touch(mode=0o600)
         both.write_text(key.read_text() + certificate.read_text())
@@ -96,8 +96,8 @@ class Ssh(Tunnel):
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)  # sshd's own, which its unit would make.
         self.run_far(shutil.which("sshd") or "/usr/sbin/sshd", "-D", "-e", "-f", config)
-        self.run_near("ssh", "-F", "/dev/null", "-N", "-p", self.far_port, "-i", self.folder / "user", "-c", "aes128-gcm@openssh.com",
-                      "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
+        self.run_near("ssh", "-F", "/dev/null", "-N", "-p", self.far_port, "-i", self.folder / "user",
+                      "-c", "aes128-gcm@openssh.com", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
                       "-L", f"127.0.0.1:{self.port}:127.0.0.1:{self.ends.sink}",
                       f"{pwd.getpwuid(os.geteuid()).pw_name}@{self.ends.far_address}")
 
@@ -164,7 +164,8 @@ class Socat(Tunnel):
                             f"[suites]\nCiphersuites = {SUITE}\n")
         words = ("env", f"OPENSSL_CONF={config}", "socat", "-t", "60")
         listen = "reuseaddr,fork,nodelay,backlog=1024"
-        self.run_far(*words, f"OPENSSL-LISTEN:{self.far_port},bind={self.ends.far_listens},{listen},cert={self.certificate()},verify=0",
+        self.run_far(*words, f"OPENSSL-LISTEN:{self.far_port},bind={self.ends.far_listens},{listen},verify=0,"
+                     f"cert={self.certificate()}",
                      f"TCP:127.0.0.1:{self.ends.sink},nodelay")
         self.run_near(*words, f"TCP-LISTEN:{self.port},bind=127.0.0.1,{listen}",
                       f"OPENSSL:{self.ends.far_address}:{self.far_port},verify=0,nodelay")
