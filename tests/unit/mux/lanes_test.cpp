@@ -4,15 +4,6 @@
 #include "tests/unit/mux/raw_peer.hpp"
 
 namespace culvert {
-namespace {
-
-std::vector<std::string> dumps(const std::vector<SentFrame>& frames) {
-  std::vector<std::string> all;
-  for (const SentFrame& frame : frames) all.push_back(dump(frame.header));
-  return all;
-}
-
-}  // namespace
 
 TEST_CASE("Lane: silent for 0.5 s it is sent a PING, and again each 0.5 s, and is dead after 2.5 s",
           "[mux]") {

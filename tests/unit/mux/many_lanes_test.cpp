@@ -8,12 +8,6 @@
 namespace culvert {
 namespace {
 
-std::vector<std::string> dumps(const std::vector<SentFrame>& frames) {
-  std::vector<std::string> all;
-  for (const SentFrame& frame : frames) all.push_back(dump(frame.header));
-  return all;
-}
-
 std::size_t bytes_in(const std::vector<SentFrame>& frames) {
   std::size_t n = 0;
   for (const SentFrame& frame : frames) n += frame.payload.size();

@@ -7,6 +7,12 @@
 
 namespace culvert {
 
+std::vector<std::string> dumps(const std::vector<SentFrame>& frames) {
+  std::vector<std::string> all(frames.size());
+  std::ranges::transform(frames, all.begin(), [](const SentFrame& frame) { return dump(frame.header); });
+  return all;
+}
+
 RawPeer::RawPeer(SessionConfig config, std::size_t slab_count, ByteCount process_ceiling)
     : region(slab_count),
       slabs(region.span()),

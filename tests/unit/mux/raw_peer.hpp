@@ -13,6 +13,9 @@ struct SentFrame {
   Bytes payload;
 };
 
+/// One line for each frame: dump() of its header.
+std::vector<std::string> dumps(const std::vector<SentFrame>& frames);
+
 class RawPeer {
  public:
   explicit RawPeer(SessionConfig config = {}, std::size_t slab_count = 4096,
