@@ -101,8 +101,7 @@ def scenario(folder: Path) -> None:
         wait_until("the streams are there", lambda: len(up.ends) == len(sources))
         settled()
         rates = holds("a forward's limit, 4 streams up", up.ends, 24)
-        # On a machine that is busy otherwise, a stream misses a turn now and then.
-        check(f"the four share it evenly: {[round(rate, 2) for rate in rates]}", min(rates) > 0.75 * max(rates), rates)
+        check(f"the four share it evenly: {[round(rate, 2) for rate in rates]}", min(rates) > 0.9 * max(rates), rates)
         check("status names the limit that holds them back", limiting(pair, "up") == {"up": True, "down": False})
         check("and says that a limit is what holds the session", pair.status()["session"]["limited_by"] == "limit")
 

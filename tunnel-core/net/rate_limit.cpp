@@ -51,13 +51,13 @@ void TokenBucket::give_back(std::uint64_t bytes) {
   empty_at_ns_.fetch_sub(cost_ns(bytes), std::memory_order_relaxed);
 }
 
-TokenBucket::Reservation TokenBucket::reserve(std::uint64_t bytes, Instant now) {
+TokenBucket::Reservation TokenBucket::reserve(std::uint64_t bytes, Instant now, Duration late) {
   Reservation made{bytes, rate(), now, Duration{cost_ns(bytes)}};
   if (made.rate.value == 0) return made;
-  const std::int64_t late = std::max(kCatchUp.count(), cost_ns(kLeastDepth));
+  const std::int64_t behind = std::max(late.count(), cost_ns(kLeastDepth));
   std::int64_t empty_at = empty_at_ns_.load(std::memory_order_relaxed);
   for (;;) {
-    const std::int64_t then = std::max(empty_at, ns(now) - late) + made.cost.count();
+    const std::int64_t then = std::max(empty_at, ns(now) - behind) + made.cost.count();
     if (!empty_at_ns_.compare_exchange_weak(empty_at, then, std::memory_order_relaxed)) continue;
     made.due = Instant{Duration{then}};
     return made;
@@ -71,9 +71,8 @@ void TokenBucket::cancel(const Reservation& reservation) {
 
 void RateWaiter::leave() {
   if (at_ == nullptr) return;
-  --at_->waiting_;
+  at_->queue_.erase(order_);
   at_ = nullptr;
-  hook_.unlink();
 }
 
 RateLimit::RateLimit(boost::asio::io_context& io, const Clock& clock, std::shared_ptr<TokenBucket> bucket)
@@ -82,52 +81,67 @@ RateLimit::RateLimit(boost::asio::io_context& io, const Clock& clock, std::share
 RateLimit::~RateLimit() {
   *self_ = nullptr;
   disarm();
-  while (RateWaiter* const waiter = queue_.front()) waiter->leave();
+  while (!queue_.empty()) queue_.begin()->second->leave();
 }
 
 void RateLimit::set_rate(BitRate rate) {
   bucket_->set_rate(rate);
   if (!reserved_ || reserved_->rate == rate) return;
   disarm();
-  arm();
+  arm(TokenBucket::kDepth);
 }
 
 std::uint64_t RateLimit::take(std::uint64_t want, RateWaiter& waiter) {
   if (!limited()) return want;
   if (turn_of_ == &waiter) {
     turn_of_ = nullptr;
-    const std::uint64_t given = std::min({want, bank_, turn()});
+    const std::uint64_t given = std::min(want, bank_);
     bank_ -= given;
     if (given > 0) return given;
-  } else if (waiting_ == 0 && !serving_) {
-    // Where streams wait from time to time, as behind a second limit, the first that comes back leaves some.
-    const std::uint64_t most = limiting() ? std::min(want, turn() * kTurnsAtOnce) : want;
-    const std::uint64_t given = bucket_->take(most, std::min(most, turn()), clock_.now());
-    if (given > 0) return given;
+  } else if (queue_.empty() && !serving_ && !limiting()) {
+    const std::uint64_t given = bucket_->take(want, std::min(want, turn()), clock_.now());
+    if (given > 0) {
+      note_turn(waiter);
+      return given;
+    }
   }
   enqueue(waiter);
   return 0;
 }
 
+/// Numbers are unlike over all limits: a place that comes to another limit must not meet its own number
+/// there.
+void RateLimit::note_turn(RateWaiter& waiter) {
+  static std::atomic<std::uint64_t> latest{0};
+  waiter.leave();
+  waiter.order_ = latest.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
 void RateLimit::enqueue(RateWaiter& waiter) {
-  refused_at_ = clock_.now();
   if (waiter.at_ == this) return;
   waiter.leave();
+  if (waiter.order_ == 0) note_turn(waiter);
   waiter.at_ = this;
-  queue_.push_back(waiter);
-  ++waiting_;
-  if (!serving_) arm();
+  queue_.emplace(waiter.order_, &waiter);
+  if (!serving_) arm(TokenBucket::kDepth);
 }
 
 bool RateLimit::limiting() const {
-  return limited() && (waiting_ > 0 || (refused_at_ && clock_.now() - *refused_at_ < kLimitingFor));
+  return limited() && short_at_ && clock_.now() - *short_at_ < kLimitingFor;
 }
 
 /// One turn for each stream that waits: threads that share a bucket get as much as they have streams. Not
 /// more than five, so that none of them keeps the others waiting for long.
-void RateLimit::arm() {
-  if (reserved_ || waiting_ == 0) return;
-  reserved_ = bucket_->reserve(turn() * std::min(waiting_, kTurnsAtOnce), clock_.now());
+void RateLimit::arm(Duration late) {
+  if (reserved_ || queue_.empty()) return;
+  const Instant now = clock_.now();
+  std::uint64_t bytes = 0;
+  std::size_t left = kTurnsAtOnce;
+  for (auto next = queue_.begin(); next != queue_.end() && left > 0; ++next, --left) {
+    bytes += turn() + std::min(next->second->credit_, turn());
+  }
+  reserved_ = bucket_->reserve(bytes, now, late);
+  if (reserved_->due > now) short_at_ = reserved_->due;
   wait();
 }
 
@@ -148,7 +162,7 @@ void RateLimit::handle_timer() {
   if (!reserved_) return;
   if (reserved_->rate != rate()) {  // Another thread has changed it.
     disarm();
-    return arm();
+    return arm(TokenBucket::kDepth);
   }
   if (clock_.now() < reserved_->due) return wait();
   serve();
@@ -158,16 +172,16 @@ void RateLimit::serve() {
   bank_ = reserved_->bytes;
   reserved_.reset();
   serving_ = true;
-  // Who joins the queue meanwhile has his turn the next time.
-  for (std::size_t turns = waiting_; turns > 0 && waiting_ > 0 && (bank_ > 0 || !limited()); --turns) {
-    turn_of_ = queue_.front();
-    turn_of_->leave();
+  // As many turns as streams wait now; who had one and asks for more is behind all of them.
+  for (std::size_t left = queue_.size(); left > 0 && !queue_.empty() && (bank_ > 0 || !limited()); --left) {
+    turn_of_ = queue_.begin()->second;
+    note_turn(*turn_of_);
     turn_of_->handle_turn();
   }
   serving_ = false;
   turn_of_ = nullptr;
   bucket_->give_back(std::exchange(bank_, 0));
-  arm();
+  arm(TokenBucket::kCatchUp);
 }
 
 void StreamLimits::refresh() {
@@ -203,8 +217,20 @@ std::uint64_t Pacer::acquire(const StreamLimits::Limits& limits, std::uint64_t w
 }
 
 void Pacer::Place::handle_turn() {
-  held += limit->take(limit->turn(), *this);
+  const std::uint64_t due = limit->turn() + std::min(credit_, limit->turn());
+  const std::uint64_t given = limit->take(due, *this);
+  held += given;
+  credit_ = due - std::min(due, given);
   if (!pacer->waiting()) pacer->handle_turn();
+}
+
+/// A socket is empty for a moment in the middle of a turn now and then: that must not cost its share.
+void Pacer::Place::give_back() {
+  if (limit != nullptr) {
+    limit->give_back(held);
+    credit_ = std::min(credit_ + held, limit->turn());
+  }
+  held = 0;
 }
 
 void Pacer::spend(std::uint64_t bytes) {
@@ -212,10 +238,7 @@ void Pacer::spend(std::uint64_t bytes) {
 }
 
 void Pacer::release() {
-  for (Place& place : places_) {
-    if (place.limit != nullptr) place.limit->give_back(place.held);
-    place.held = 0;
-  }
+  for (Place& place : places_) place.give_back();
 }
 
 bool Pacer::waiting() const {

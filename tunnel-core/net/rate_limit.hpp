@@ -12,10 +12,10 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 
-#include "tunnel-core/base/intrusive_list.hpp"
 #include "tunnel-core/base/time.hpp"
 #include "tunnel-core/base/units.hpp"
 
@@ -53,7 +53,8 @@ class TokenBucket {
     Instant due{};    ///< When all of them have come.
     Duration cost{};  ///< How much longer the bucket is empty for them.
   };
-  Reservation reserve(std::uint64_t bytes, Instant now);
+  /// @param late  for how long before `now` the rate may be caught up with: kDepth or kCatchUp.
+  Reservation reserve(std::uint64_t bytes, Instant now, Duration late);
   void cancel(const Reservation& reservation);
 
  private:
@@ -81,13 +82,16 @@ class RateWaiter {
   /// Its turn has come, it waits no more: RateLimit::take() gives it something now.
   virtual void handle_turn() = 0;
 
+  std::uint64_t credit_ = 0;  ///< What its latest turns fell short of, bytes: the next is longer by it.
+
  private:
   friend class RateLimit;
   RateLimit* at_ = nullptr;
-  ListHook hook_;
+  std::uint64_t order_ = 0;  ///< Of its latest turn, unlike any other's; 0: there was none yet.
 };
 
-/// Of one thread. Streams that wait have their turns one after the other; nobody overtakes.
+/// Of one thread. Who waits has his turn before all who had theirs later: also after all of them were held up
+/// elsewhere, so that nobody gains by coming back first.
 class RateLimit {
  public:
   /// @param bucket  shared by all threads (and owners) that hold the same limit together.
@@ -109,14 +113,15 @@ class RateLimit {
   void give_back(std::uint64_t bytes) { bucket_->give_back(bytes); }
 
   /// Streams that wait at this moment.
-  std::size_t waiting() const { return waiting_; }
+  std::size_t waiting() const { return queue_.size(); }
   /// It has held back a stream within the last second.
   bool limiting() const;
 
  private:
   friend class RateWaiter;
   void enqueue(RateWaiter& waiter);
-  void arm();
+  static void note_turn(RateWaiter& waiter);
+  void arm(Duration late);
   void disarm();
   void wait();
   void handle_timer();
@@ -126,13 +131,12 @@ class RateLimit {
   std::shared_ptr<TokenBucket> bucket_;  ///< Shared with the RateLimits of other threads.
   boost::asio::steady_timer timer_;
   std::shared_ptr<RateLimit*> self_;  ///< Shared with the timer's handler; null inside once destroyed.
-  IntrusiveList<RateWaiter, &RateWaiter::hook_> queue_;
-  std::size_t waiting_ = 0;
+  std::map<std::uint64_t, RateWaiter*> queue_;        ///< By their latest turns.
   std::optional<TokenBucket::Reservation> reserved_;  ///< For those who wait; the timer runs.
   std::uint64_t bank_ = 0;                            ///< What is left of it while turns are had.
   bool serving_ = false;
-  RateWaiter* turn_of_ = nullptr;  ///< Who may take from the bank, once.
-  std::optional<Instant> refused_at_;
+  RateWaiter* turn_of_ = nullptr;    ///< Who may take from the bank, once.
+  std::optional<Instant> short_at_;  ///< When it last had less than was asked for.
 };
 
 /// What the relay does with its local socket.
@@ -182,6 +186,7 @@ class Pacer {
     void handle_turn() override;
     Pacer* pacer = nullptr;
     RateLimit* limit = nullptr;
+    void give_back();
     std::uint64_t held = 0;  ///< Given and not moved yet, bytes.
   };
   std::array<Place, kLimitsOfStream> places_;

@@ -1,6 +1,7 @@
 #include "tunnel-core/net/rate_limit.hpp"
 
 #include <algorithm>
+#include <boost/asio/post.hpp>
 #include <catch2/catch.hpp>
 #include <numeric>
 #include <thread>
@@ -60,13 +61,13 @@ TEST_CASE("TokenBucket: what is reserved comes in order, what is given back can 
   TokenBucket bucket;
   bucket.set_rate(BitRate{8'000'000});  // 1 byte in 1 us.
   bucket.take(UINT64_MAX, 1, kStart);
-  const auto first = bucket.reserve(1000, kStart);
-  const auto second = bucket.reserve(2000, kStart);
+  const auto first = bucket.reserve(1000, kStart, TokenBucket::kDepth);
+  const auto second = bucket.reserve(2000, kStart, TokenBucket::kDepth);
   REQUIRE(first.due - kStart == 1ms);
   REQUIRE(second.due - kStart == 3ms);
   REQUIRE(bucket.take(10, 1, kStart + 2ms) == 0);
   // A thread that was 100 ms late catches up.
-  const auto late = bucket.reserve(1000, kStart + 103ms);
+  const auto late = bucket.reserve(1000, kStart + 103ms, TokenBucket::kCatchUp);
   REQUIRE(late.due - kStart == 4ms);
   bucket.cancel(late);
   bucket.cancel(second);
@@ -95,6 +96,32 @@ class Greedy final : public Pacer {
   void handle_turn() override { run(); }
   const StreamLimits& limits_;
   const std::uint64_t piece_;
+};
+
+/// One whose socket is empty for a moment in the middle of every third turn.
+class Choppy final : public Pacer {
+ public:
+  explicit Choppy(boost::asio::io_context& io, const StreamLimits& limits) : io_(io), limits_(limits) {}
+
+  void run() {
+    while (const std::uint64_t allowed = acquire(limits_.of[0], 1'000'000)) {
+      const bool cut_short = ++turns_ % 3 == 0;
+      const std::uint64_t used = cut_short ? allowed / 3 : allowed;
+      moved += used;
+      spend(used);
+      if (!cut_short) continue;
+      release();
+      return boost::asio::post(io_, [this] { run(); });
+    }
+  }
+
+  std::uint64_t moved = 0;
+
+ private:
+  void handle_turn() override { run(); }
+  boost::asio::io_context& io_;
+  const StreamLimits& limits_;
+  std::uint64_t turns_ = 0;
 };
 
 /// One thread's loop with some streams.
@@ -190,6 +217,51 @@ TEST_CASE("RateLimit: several limits at once give what the tightest allows, and 
   CHECK(share_of(sum(gained) + sum(gained_others), wide->rate(), time) > 0.85);
   CHECK(evenness(gained) > 0.8);
   CHECK(evenness(gained_others) > 0.8);
+}
+
+TEST_CASE("RateLimit: a stream whose reads fall short now and then has its even share of bytes", "[net]") {
+  Loop loop;
+  const auto limit = loop.limit(bucket_of(80'000'000));
+  StreamLimits limits;
+  limits.set(RelayDirection::Read, 0, limit.get());
+  Greedy smooth{limits, 1'000'000};
+  Choppy first{loop.io, limits};
+  Choppy second{loop.io, limits};
+  smooth.run();
+  first.run();
+  second.run();
+  loop.io.run_for(std::chrono::milliseconds{200});
+  const Counts before{smooth.moved, first.moved, second.moved};
+  loop.io.restart();
+  loop.io.run_for(std::chrono::milliseconds{1500});
+  const Counts gained{smooth.moved - before[0], first.moved - before[1], second.moved - before[2]};
+  CAPTURE(gained[0], gained[1], gained[2]);
+  CHECK(evenness(gained) > 0.97);
+}
+
+TEST_CASE("RateLimit: who comes back first after all were held up elsewhere gets no more than the others",
+          "[net]") {
+  Loop loop;
+  const auto limit = loop.limit(bucket_of(80'000'000));
+  StreamLimits limits;
+  limits.set(RelayDirection::Read, 0, limit.get());
+  Streams streams;
+  for (int i = 0; i < 4; ++i) streams.push_back(std::make_unique<Greedy>(limits, 1'000'000));
+  for (const auto& stream : streams) stream->run();
+  loop.io.run_for(std::chrono::milliseconds{100});
+  const auto before = moved(streams);
+  for (int round = 0; round < 20; ++round) {
+    for (const auto& stream : streams) {
+      stream->leave();
+      stream->release();
+    }
+    loop.io.restart();
+    loop.io.run_for(std::chrono::milliseconds{40});  // The bucket fills while nobody asks.
+    for (const auto& stream : streams) stream->run();
+    loop.io.restart();
+    loop.io.run_for(std::chrono::milliseconds{20});
+  }
+  CHECK(evenness(since(before, streams)) > 0.9);
 }
 
 TEST_CASE("RateLimit: threads share one bucket by their numbers of streams", "[net]") {
