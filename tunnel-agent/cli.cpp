@@ -39,6 +39,7 @@ struct Options {
   std::vector<std::string> allow_from;
   std::string host;
   bool close_when_down = false;
+  int weight = kDefaultWeight;
   std::string up;
   std::string down;
   std::vector<std::string> windows;
@@ -86,6 +87,7 @@ class Commands {
     if (command.count("--bind") > 0) arguments["bind"] = options_.bind;
     if (command.count("--allow-from") > 0) arguments["allow_from"] = options_.allow_from;
     if (command.count("--close-when-down") > 0) arguments["close_when_down"] = options_.close_when_down;
+    if (command.count("--weight") > 0) arguments["weight"] = options_.weight;
     auto result = ask("forward.add", std::move(arguments));
     if (!result) return std::move(result).error();
     for (const json& skipped : result->at("skipped")) cli_.err << skipped.get<std::string>() << "\n";
@@ -233,6 +235,11 @@ void declare_forward(CLI::App& app, Options& options) {
       ->delimiter(',');
   add->add_flag("--close-when-down", options.close_when_down,
                 "Close the port 5 s after session or target is known dead");
+  add->add_option("--weight", options.weight,
+                  "Share of each of its streams while several want the line, 1 to 16; without it 4. Of a "
+                  "forward that is there, it is changed for new streams")
+      ->type_name("N")
+      ->check(CLI::Range(int{kLeastWeight}, int{kMostWeight}));
   add->add_flag("--json", options.json, "One JSON object on standard output");
   CLI::App* list =
       command_with_config(*forward, options, "list", "Show the forwards", "culvert-agent forward list");

@@ -41,8 +41,11 @@ bind = {}
 allow_from = {}
 # Close the port 5 s after session or target is known to be dead, so that clients with several hosts move on.
 close_when_down = {}
+# The share of each of its streams while several want the line, 1 to 16. Default: 4.
+weight = {}
 )",
-      forward.target, forward.port, toml_list(bind), toml_list(allow_from), forward.close_when_down);
+      forward.target, forward.port, toml_list(bind), toml_list(allow_from), forward.close_when_down,
+      forward.weight);
 }
 
 template <class T>
@@ -88,6 +91,9 @@ Result<Forward> load_forward(const fs::path& file) {
   read_list<IpAddress>(*reader, "bind", IpAddress::parse, forward.bind);
   read_list<Network>(*reader, "allow_from", Network::parse, forward.allow_from);
   reader->flag("close_when_down", forward.close_when_down);
+  std::uint64_t weight = kDefaultWeight;
+  reader->number("weight", weight, kLeastWeight, kMostWeight);
+  forward.weight = static_cast<std::uint8_t>(weight);
   if (auto finished = reader->finish(); !finished) return std::move(finished).error();
   return forward;
 }

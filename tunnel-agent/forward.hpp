@@ -9,6 +9,7 @@
 
 #include "tunnel-agent/network.hpp"
 #include "tunnel-core/base/result.hpp"
+#include "tunnel-core/wire/open_info.hpp"
 
 namespace culvert {
 
@@ -16,9 +17,10 @@ struct Forward {
   std::string name;        ///< The file's name without `.toml`.
   std::string target;      ///< As the gateway knows it; the forward's name unless the file says otherwise.
   std::uint16_t port = 0;  ///< 1 to 65,535.
-  std::vector<IpAddress> bind;      ///< Addresses to listen on; empty: all, IPv4 and IPv6.
-  std::vector<Network> allow_from;  ///< Sources that may connect; empty: all.
-  bool close_when_down = false;     ///< Close the port 5 s after session or target is known dead.
+  std::vector<IpAddress> bind;           ///< Addresses to listen on; empty: all, IPv4 and IPv6.
+  std::vector<Network> allow_from;       ///< Sources that may connect; empty: all.
+  bool close_when_down = false;          ///< Close the port 5 s after session or target is known dead.
+  std::uint8_t weight = kDefaultWeight;  ///< Share of its streams where several want the lanes, 1 to 16.
 
   /// `bind`, or both wildcard addresses.
   std::vector<IpAddress> listen_addresses() const;

@@ -14,13 +14,39 @@ using nlohmann::json;
 
 namespace {
 
+ForwardStatus status_of_file(const ForwardFile& file) {
+  ForwardStatus status;
+  status.name = file.name;
+  if (!file.forward) {
+    status.state = ForwardState::Failed;
+    status.error = file.forward.error().text();
+    return status;
+  }
+  status.port = file.forward->port;
+  status.weight = file.forward->weight;
+  for (const IpAddress& address : file.forward->listen_addresses())
+    status.listen.push_back(address.to_text());
+  return status;
+}
+
+json answer_of(const Forward& forward, bool added, const std::vector<std::string>& skipped) {
+  return json{{"name", forward.name},
+              {"port", forward.port},
+              {"added", added},
+              {"weight", forward.weight},
+              {"skipped", skipped}};
+}
+
+}  // namespace
+
 /// The forward that the arguments describe, and which of its settings they name.
-struct Wanted {
+struct ForwardService::Wanted {
   Forward forward;  ///< Port 0: to be chosen.
   bool settings = false;
+  bool weight = false;
 };
 
-Result<Wanted> read_wanted(const json& arguments) {
+Result<ForwardService::Wanted> ForwardService::read_wanted(const json& arguments) {
   Wanted wanted;
   wanted.forward.name = arguments.value("name", "");
   wanted.forward.target = wanted.forward.name;
@@ -31,6 +57,13 @@ Result<Wanted> read_wanted(const json& arguments) {
                  fmt::format("port {} is outside 1-65535; name another with --port", port)};
   }
   wanted.forward.port = static_cast<std::uint16_t>(port);
+  const auto weight = arguments.value("weight", std::int64_t{kDefaultWeight});
+  if (weight < kLeastWeight || weight > kMostWeight) {
+    return Error{Errc::UsageInvalid, fmt::format("weight {} is outside {}-{}; name another with --weight",
+                                                 weight, kLeastWeight, kMostWeight)};
+  }
+  wanted.forward.weight = static_cast<std::uint8_t>(weight);
+  wanted.weight = arguments.contains("weight");
   wanted.settings =
       arguments.contains("bind") || arguments.contains("allow_from") || arguments.contains("close_when_down");
   for (const auto& text : arguments.value("bind", std::vector<std::string>{})) {
@@ -47,43 +80,37 @@ Result<Wanted> read_wanted(const json& arguments) {
   return wanted;
 }
 
-/// A second `forward add` is success when it asks for nothing else than what is there.
-Result<json> answer_existing(const Forward& existing, const Wanted& wanted) {
+/// Success when it asks for nothing else than what is there, or for another weight.
+Result<json> ForwardService::add_again(Forward existing, const Wanted& wanted) {
   Forward asked = wanted.forward;
   if (asked.port == 0) asked.port = existing.port;
   asked.target = existing.target;
+  asked.weight = existing.weight;
   if (!wanted.settings) {
     asked.bind = existing.bind;
     asked.allow_from = existing.allow_from;
     asked.close_when_down = existing.close_when_down;
   }
-  if (asked == existing) {
-    return json{
-        {"name", existing.name}, {"port", existing.port}, {"added", false}, {"skipped", json::array()}};
+  if (asked != existing) {
+    return Error{
+        Errc::AlreadyExists,
+        fmt::format(
+            "forward '{}' is there already, on port {}{}; remove it first: culvert-agent forward remove {}",
+            existing.name, existing.port, asked.port == existing.port ? " with other settings" : "",
+            existing.name)};
   }
-  return Error{
-      Errc::AlreadyExists,
-      fmt::format(
-          "forward '{}' is there already, on port {}{}; remove it first: culvert-agent forward remove {}",
-          existing.name, existing.port, asked.port == existing.port ? " with other settings" : "",
-          existing.name)};
-}
-
-ForwardStatus status_of_file(const ForwardFile& file) {
-  ForwardStatus status;
-  status.name = file.name;
-  if (!file.forward) {
-    status.state = ForwardState::Failed;
-    status.error = file.forward.error().text();
-    return status;
+  if (wanted.weight && wanted.forward.weight != existing.weight) {
+    existing.weight = wanted.forward.weight;
+    if (auto saved = save_forward(directory_, existing); !saved)
+      return std::move(saved).error().at("change the weight of forward", existing.name);
   }
-  status.port = file.forward->port;
-  for (const IpAddress& address : file.forward->listen_addresses())
-    status.listen.push_back(address.to_text());
-  return status;
+  if (live_ != nullptr) {
+    // Written by hand while the agent ran: asked for by name, it is opened now.
+    if (auto opened = open_where_missing(existing); !opened) return std::move(opened).error();
+    if (auto set = live_->set_weight(existing.name, existing.weight); !set) return std::move(set).error();
+  }
+  return answer_of(existing, false, {});
 }
-
-}  // namespace
 
 Result<std::vector<ForwardStatus>> TableOnContext::status() {
   return run_on(context_, [this] { return Result<std::vector<ForwardStatus>>{table_.status()}; });
@@ -108,6 +135,13 @@ Result<ChosenPort> TableOnContext::add(const Forward& asked) {
 Result<void> TableOnContext::remove(const std::string& name) {
   return run_on(context_, [this, name]() -> Result<void> {
     table_.remove(name);
+    return {};
+  });
+}
+
+Result<void> TableOnContext::set_weight(const std::string& name, std::uint8_t weight) {
+  return run_on(context_, [this, name, weight]() -> Result<void> {
+    table_.set_weight(name, weight);
     return {};
   });
 }
@@ -147,15 +181,10 @@ Result<json> ForwardService::add(const json& arguments) {
   if (!wanted) return std::move(wanted).error();
   auto files = load_forwards(directory_);
   if (!files) return std::move(files).error();
-  for (const ForwardFile& file : *files) {
+  for (ForwardFile& file : *files) {
     if (file.name != wanted->forward.name) continue;
     if (!file.forward) return Error{file.forward.error()}.at("read the forward that is there already");
-    auto answer = answer_existing(*file.forward, *wanted);
-    // Written by hand while the agent ran: asked for by name, it is opened now.
-    if (answer && live_ != nullptr) {
-      if (auto opened = open_where_missing(*file.forward); !opened) return std::move(opened).error();
-    }
-    return answer;
+    return add_again(std::move(*file.forward), *wanted);
   }
   auto chosen = live_ != nullptr ? live_->add(wanted->forward) : open_offline(wanted->forward, *files);
   if (!chosen) return std::move(chosen).error();
@@ -168,7 +197,7 @@ Result<json> ForwardService::add(const json& arguments) {
     if (live_ != nullptr) static_cast<void>(live_->remove(forward.name));
     return std::move(saved).error().at("add forward", forward.name);
   }
-  return json{{"name", forward.name}, {"port", forward.port}, {"added", true}, {"skipped", chosen->skipped}};
+  return answer_of(forward, true, chosen->skipped);
 }
 
 Result<void> ForwardService::open_where_missing(const Forward& forward) {

@@ -39,6 +39,7 @@ class LiveForwards {
   /// As choose_port() and ForwardTable::add(). @return the port that is open now, and what was skipped.
   virtual Result<ChosenPort> add(const Forward& forward) = 0;
   virtual Result<void> remove(const std::string& name) = 0;
+  virtual Result<void> set_weight(const std::string& name, std::uint8_t weight) = 0;
 };
 
 /// A ForwardTable reached from another thread: every call runs on the table's io_context and is waited for,
@@ -50,6 +51,7 @@ class TableOnContext final : public LiveForwards {
   Result<std::vector<ForwardStatus>> status() override;
   Result<ChosenPort> add(const Forward& forward) override;
   Result<void> remove(const std::string& name) override;
+  Result<void> set_weight(const std::string& name, std::uint8_t weight) override;
 
  private:
   boost::asio::io_context& context_;
@@ -63,8 +65,9 @@ class ForwardService {
   ForwardService(const AgentConfig& config, LiveForwards* live)
       : directory_(config.forwards_dir()), pool_(config.port_pool), live_(live) {}
 
-  /// forward.add {"name", "port"?, "bind"?, "allow_from"?, "close_when_down"?}
-  ///   -> {"name", "port", "added", "skipped"}
+  /// forward.add {"name", "port"?, "bind"?, "allow_from"?, "close_when_down"?, "weight"?}
+  ///   -> {"name", "port", "added", "weight", "skipped"}
+  /// Of a forward that is there, another weight is taken over; anything else that differs is AlreadyExists.
   ///
   /// forward.list {}
   ///   -> {"forwards": […]} as in `status`
@@ -77,7 +80,10 @@ class ForwardService {
   Result<nlohmann::json> execute(const AdminRequest& request);
 
  private:
+  struct Wanted;
+  static Result<Wanted> read_wanted(const nlohmann::json& arguments);
   Result<nlohmann::json> add(const nlohmann::json& arguments);
+  Result<nlohmann::json> add_again(Forward existing, const Wanted& wanted);
   Result<void> open_where_missing(const Forward& forward);
   Result<nlohmann::json> list();
   Result<nlohmann::json> remove(const nlohmann::json& arguments);

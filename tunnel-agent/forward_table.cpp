@@ -77,6 +77,14 @@ bool ForwardTable::remove(const std::string& name) {
   return true;
 }
 
+void ForwardTable::set_weight(const std::string& name, std::uint8_t weight) {
+  const auto found = entries_.find(name);
+  if (found == entries_.end() || found->second->listener == nullptr) return;
+  if (found->second->listener->forward().weight == weight) return;
+  found->second->listener->set_weight(weight);
+  spdlog::info("forward={} weight={} for new streams", name, weight);
+}
+
 const Forward* ForwardTable::find(const std::string& name) const {
   const auto found = entries_.find(name);
   if (found == entries_.end() || found->second->listener == nullptr) return nullptr;
@@ -108,6 +116,7 @@ std::vector<ForwardStatus> ForwardTable::status() const {
     if (entry->listener != nullptr) {
       const Forward& forward = entry->listener->forward();
       status.port = forward.port;
+      status.weight = forward.weight;
       for (const IpAddress& address : forward.listen_addresses()) status.listen.push_back(address.to_text());
     }
     list.push_back(std::move(status));

@@ -40,6 +40,9 @@ class ForwardTable {
   /// @return false when there is none of that name.
   bool remove(const std::string& name);
 
+  /// Of streams that open from now on. Nothing happens when there is none of that name.
+  void set_weight(const std::string& name, std::uint8_t weight);
+
   /// Null when there is none that is readable. Valid until the next add() or remove().
   const Forward* find(const std::string& name) const;
   /// The name of the forward that has `port`, or empty.

@@ -49,6 +49,11 @@ const char* limit_name(Limit limit) {
   return "source";
 }
 
+std::string_view carrier_name(std::optional<Carrier> carrier) {
+  if (!carrier) return "";  // Its connection has just gone.
+  return *carrier == Carrier::WebSocket ? "websocket" : "culvert";
+}
+
 /// Resets that say the target itself is unusable, now or by policy.
 bool blames_target(Errc reason) {
   return reason >= Errc::TargetUnknown && reason <= Errc::TargetNameUnresolved;
@@ -78,6 +83,7 @@ GatewayLink::GatewayLink(LinkConfig config, DataThread& thread, ProcessMemory& m
       limits_(limits),
       control_(control),
       client_(client),
+      route_(route),
       instance_id_(random_bytes(16)),
       since_(utc_now_text()),
       keeper_(
@@ -195,7 +201,7 @@ void GatewayLink::accept(int fd, const Forward& forward, SourceAddress source) {
     ::close(fd);
     return;
   }
-  const OpenInfo info{forward.target, source.to_text(), kDefaultWeight};
+  const OpenInfo info{forward.target, source.to_text(), forward.weight};
   const auto id = driver_->open(std::move(socket), info, &limits_.of_forward(forward.name));
   if (!id) {
     spdlog::warn("forward={} source={} refused reason={}: {}", forward.name, info.source,
@@ -311,7 +317,8 @@ AgentStatus GatewayLink::status(bool with_streams) const {
                             : lane.retiring ? "closing"
                                             : "up",
                             std::chrono::duration<double, std::milli>(lane.round_trip).count(),
-                            lane.sent_bytes, lane.received_bytes});
+                            lane.sent_bytes, lane.received_bytes,
+                            std::string{carrier_name(driver_->carrier_of(lane.id))}, route_.proxy_name()});
   }
   const SessionStats stats = session.stats();
   status.streams = {stats.streams, opened_before_ + stats.opened_total, reset_before_ + stats.reset_total};

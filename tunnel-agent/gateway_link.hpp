@@ -83,6 +83,7 @@ class GatewayLink final : public SessionObserver, public StreamSink {
   LimitTable& limits_;
   boost::asio::thread_pool& control_;
   cloud_api::Client& client_;
+  const LaneRoute& route_;
   const Bytes instance_id_;
   ForwardTable* forwards_ = nullptr;
 

@@ -41,6 +41,8 @@ class LaneRoute {
   ~LaneRoute();
 
   bool by_proxy() const { return config_.proxy != nullptr; }
+  /// HOST:PORT; empty for the direct way.
+  std::string proxy_name() const { return by_proxy() ? config_.proxy->settings().authority() : ""; }
   const TlsContext& tls(const LaneWay& way) const;
   /// The header of docs/protocol.md §3.5 for a connection that stands; empty where a certificate does.
   std::string site_proof(const LaneWay& way, const TlsEngine& engine) const;

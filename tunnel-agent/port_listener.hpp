@@ -30,6 +30,8 @@ class PortListener {
 
   bool is_open() const { return !sockets_.empty(); }
   const Forward& forward() const { return forward_; }
+  /// For streams that open from now on.
+  void set_weight(std::uint8_t weight) { forward_.weight = weight; }
 
  private:
   struct Socket;

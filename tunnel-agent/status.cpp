@@ -64,9 +64,13 @@ std::string limit_text(const std::string& limited_by) {
 }
 
 json to_json(const ForwardStatus& forward) {
-  return {{"name", forward.name},   {"listen", forward.listen},
-          {"port", forward.port},   {"state", state_name(forward.state)},
-          {"error", forward.error}, {"streams", forward.streams}};
+  return {{"name", forward.name},
+          {"listen", forward.listen},
+          {"port", forward.port},
+          {"state", state_name(forward.state)},
+          {"error", forward.error},
+          {"streams", forward.streams},
+          {"weight", forward.weight == 0 ? json(nullptr) : json(forward.weight)}};
 }
 
 json to_json(const LimitStatus& limit) {
@@ -147,7 +151,9 @@ json to_json(const AgentStatus& status) {
                      {"state", lane.state},
                      {"rtt_ms", lane.rtt_ms},
                      {"sent_bytes", lane.sent_bytes},
-                     {"received_bytes", lane.received_bytes}});
+                     {"received_bytes", lane.received_bytes},
+                     {"carrier", lane.carrier},
+                     {"proxy", lane.proxy.empty() ? json(nullptr) : json(lane.proxy)}});
   }
   json limits = json::array();
   for (const LimitStatus& limit : status.limits) limits.push_back(to_json(limit));
@@ -174,8 +180,8 @@ json to_json(const AgentStatus& status) {
 
 std::string forwards_table(const json& forwards) {
   if (forwards.empty()) return "no forwards; `culvert-agent forward add TARGET` makes one\n";
-  return rows_of(forwards, {"FORWARD", "PORT", "LISTEN", "STATE", "STREAMS", "ERROR"},
-                 {"name", "port", "listen", "state", "streams", "error"});
+  return rows_of(forwards, {"FORWARD", "PORT", "LISTEN", "STATE", "STREAMS", "WEIGHT", "ERROR"},
+                 {"name", "port", "listen", "state", "streams", "weight", "error"});
 }
 
 std::string limits_table(const json& result) {
@@ -208,8 +214,9 @@ std::string status_table(const json& status) {
   text += forwards_table(status.at("forwards"));
   if (!status.at("limits").empty()) text += "\n" + limit_rows(status.at("limits"));
   if (!status.at("lanes").empty()) {
-    text += "\n" + rows_of(status.at("lanes"), {"LANE", "STATE", "RTT_MS", "SENT_BYTES", "RECEIVED_BYTES"},
-                           {"id", "state", "rtt_ms", "sent_bytes", "received_bytes"});
+    text += "\n" + rows_of(status.at("lanes"),
+                           {"LANE", "STATE", "RTT_MS", "SENT_BYTES", "RECEIVED_BYTES", "CARRIER", "PROXY"},
+                           {"id", "state", "rtt_ms", "sent_bytes", "received_bytes", "carrier", "proxy"});
   }
   if (streams.contains("list") && !streams["list"].empty()) {
     text +=

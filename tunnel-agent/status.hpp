@@ -29,6 +29,8 @@ struct LaneStatus {
   double rtt_ms = 0;
   std::uint64_t sent_bytes = 0;
   std::uint64_t received_bytes = 0;
+  std::string carrier;  ///< "culvert", "websocket".
+  std::string proxy;    ///< HOST:PORT; empty when it goes the direct way.
 };
 
 struct ForwardStatus {
@@ -38,6 +40,7 @@ struct ForwardStatus {
   ForwardState state = ForwardState::Closed;
   std::string error;
   std::uint64_t streams = 0;  ///< Open now.
+  std::uint8_t weight = 0;    ///< 0 when its file cannot be read.
 };
 
 /// A bandwidth limit as it is at this moment.

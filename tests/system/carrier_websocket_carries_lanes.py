@@ -49,6 +49,8 @@ def scenario(scene: Scenario) -> None:
             status = pair.status()
             check(f"{shown}: no stream was reset", status["streams"]["reset_total"] == 0, status["streams"])
             check(f"{shown}: lanes are up", any(lane["state"] == "up" for lane in status["lanes"]), status["lanes"])
+            carriers = {lane["carrier"] for lane in status["lanes"]}
+            check(f"{shown}: and status names their carrier", carriers == {transport.get("carrier", "culvert")}, status["lanes"])
             check(f"{shown}: nobody had to find another way", "something on the way" not in log_of(pair.agent))
 
 

@@ -146,7 +146,7 @@ def for_customer(pair: LocalPair) -> None:
     refuses("with another port it is not", on(pair, "forward", "add", "db", "--port", free_port()), 1, str(port))
     check("the forward has its own file", (pair.agent_dir / "forwards.d/db.toml").exists())
     listed = answer("forward list --json", on(pair, "forward", "list", "--json"), "forwards")["forwards"]
-    check("forward list --json has its keys", {"name", "listen", "port", "state", "error", "streams"} <= set(listed[0]),
+    check("forward list --json has its keys", {"name", "listen", "port", "state", "error", "streams", "weight"} <= set(listed[0]),
           listed)
     status = answer("status --json --streams", on(pair, "status", "--json", "--streams"), "session", "lanes", "forwards",
                     "streams", "backlog_bytes")

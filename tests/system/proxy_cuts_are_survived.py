@@ -45,8 +45,10 @@ def scenario(scene: Scenario) -> None:
             how = "resets" if reset else "orderly closes"
             check(f"a stream in use lives through cuts ({how})", slow_echo(port, 6))
             check("the proxy has cut several times", proxy.cuts >= 4, proxy.cuts)
-            status = pair.status()["streams"]
-            check("and no stream was reset", status["reset_total"] == 0, status)
+            status = pair.status()
+            check("and no stream was reset", status["streams"]["reset_total"] == 0, status["streams"])
+            shown = {lane["proxy"] for lane in status["lanes"]}
+            check("status names the proxy of each lane", shown <= {f"127.0.0.1:{proxy.port}"}, status["lanes"])
             check("what is said to the proxy is small", proxy.largest_request < 512, proxy.largest_request)
             proxy.close()
         proxy = ConnectProxy(idle=2.0)

@@ -13,9 +13,12 @@ constexpr std::size_t kReadAtOnce = 256 * 1024;
 
 }  // namespace
 
-LaneDriver::LaneDriver(SessionDriver& driver, LaneId id, std::unique_ptr<TlsStream> stream,
-                       std::unique_ptr<LaneCarrier> carrier)
-    : driver_(&driver), id_(id), stream_(std::move(stream)), carrier_(std::move(carrier)) {
+LaneDriver::LaneDriver(SessionDriver& driver, LaneId id, std::unique_ptr<TlsStream> stream, Carrier carrier)
+    : driver_(&driver),
+      id_(id),
+      kind_(carrier),
+      stream_(std::move(stream)),
+      carrier_(LaneCarrier::create(carrier, driver.role())) {
   tune_lane_socket(stream_->socket().native_handle(), {});
 }
 

@@ -21,13 +21,13 @@ class SessionDriver;
 
 class LaneDriver : public std::enable_shared_from_this<LaneDriver> {
  public:
-  LaneDriver(SessionDriver& driver, LaneId id, std::unique_ptr<TlsStream> stream,
-             std::unique_ptr<LaneCarrier> carrier);
+  LaneDriver(SessionDriver& driver, LaneId id, std::unique_ptr<TlsStream> stream, Carrier carrier);
 
   /// @param preface   sent before the first frame: the 101 of the gateway; may be empty.
   /// @param leftover  bytes that were read behind the HTTP head; may be empty.
   void start(std::string_view preface, ByteSpan leftover);
   LaneId id() const { return id_; }
+  Carrier carrier() const { return kind_; }
 
   enum class Transmitted { Idle, More, Blocked };
   /// Seals and sends what the session has for this lane, 256 KiB at most; `More` if it may have more.
@@ -46,6 +46,7 @@ class LaneDriver : public std::enable_shared_from_this<LaneDriver> {
 
   SessionDriver* driver_;  ///< Null once closed.
   const LaneId id_;
+  const Carrier kind_;
   std::unique_ptr<TlsStream> stream_;
   const std::unique_ptr<LaneCarrier> carrier_;
   SlabRef slab_;

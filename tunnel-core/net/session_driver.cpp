@@ -43,7 +43,7 @@ Result<void> SessionDriver::add_lane(LaneId id, std::uint32_t epoch, ByteCount p
   auto attached = session_.attach_lane(id, epoch, peer_replay, now_);
   if (!attached) return attached;
   deliver_session_events();  // Lanes of an older epoch leave before the new one can take their number.
-  auto lane = std::make_shared<LaneDriver>(*this, id, std::move(stream), LaneCarrier::create(carrier, role_));
+  auto lane = std::make_shared<LaneDriver>(*this, id, std::move(stream), carrier);
   lanes_.emplace(id, lane);
   observer_.handle_lane_up(id);
   lane->start(preface, leftover);
@@ -177,6 +177,11 @@ bool SessionDriver::drop_lane(LaneId id) {
   at->second->close();
   lanes_.erase(at);
   return true;
+}
+
+std::optional<Carrier> SessionDriver::carrier_of(LaneId id) const {
+  const auto at = lanes_.find(id);
+  return at == lanes_.end() ? std::nullopt : std::optional{at->second->carrier()};
 }
 
 void SessionDriver::retire_lane(LaneId id) {

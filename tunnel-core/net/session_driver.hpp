@@ -50,6 +50,8 @@ class SessionDriver {
   Result<void> add_lane(LaneId id, std::uint32_t epoch, ByteCount peer_replay,
                         std::unique_ptr<TlsStream>& stream, std::string_view preface, ByteSpan leftover,
                         Carrier carrier = Carrier::Culvert);
+  /// How a lane that is up travels.
+  std::optional<Carrier> carrier_of(LaneId id) const;
   /// Gives a lane back in order; handle_lane_closed() follows.
   void retire_lane(LaneId id);
 
@@ -65,6 +67,7 @@ class SessionDriver {
   /// Ends the session here and tells the peer; handle_ended() is not called for it.
   void end(Errc reason, const std::string& text);
 
+  Role role() const { return role_; }
   Session& session() { return session_; }
   const Session& session() const { return session_; }
   SlabPool& slabs() { return thread_.slabs(); }

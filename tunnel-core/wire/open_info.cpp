@@ -48,7 +48,8 @@ Result<OpenInfo> decode_open(ByteSpan payload) {
     info.source = as_text(*source);
   }
   if (const auto weight = list->find(kWeight)) {
-    if (weight->size() != 1 || (*weight)[0] < std::byte{1} || (*weight)[0] > std::byte{16}) {
+    if (weight->size() != 1 || (*weight)[0] < std::byte{kLeastWeight} ||
+        (*weight)[0] > std::byte{kMostWeight}) {
       return Error{Errc::FrameMalformed, "OPEN has a weight outside 1 to 16"};
     }
     info.weight = std::to_integer<std::uint8_t>((*weight)[0]);

@@ -9,7 +9,9 @@
 
 namespace culvert {
 
+constexpr std::uint8_t kLeastWeight = 1;
 constexpr std::uint8_t kDefaultWeight = 4;
+constexpr std::uint8_t kMostWeight = 16;
 
 struct OpenInfo {
   std::string target;  ///< 1–63 characters of [a-z0-9-].

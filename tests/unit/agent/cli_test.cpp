@@ -156,8 +156,39 @@ TEST_CASE("CLI: a forward's settings are stored and listed", "[agent]") {
   CHECK(listed["forwards"][0]["listen"] == json{"127.0.0.1", "127.0.0.2"});
 }
 
+TEST_CASE("CLI: a forward has weight 4 until another one is asked for, and keeps it", "[agent]") {
+  const Site site;
+  const auto weight = [&](const char* name) {
+    return load_forward(site.dir() / "forwards.d" / (std::string{name} + ".toml"))->weight;
+  };
+  REQUIRE(site.run({"forward", "add", "usual"}).code == 0);
+  REQUIRE(site.run({"forward", "add", "heavy", "--weight", "16"}).code == 0);
+  CHECK(weight("usual") == 4);
+  CHECK(weight("heavy") == 16);
+  REQUIRE(site.run({"forward", "add", "heavy"}).code == 0);
+  CHECK(weight("heavy") == 16);
+  REQUIRE(site.run({"forward", "add", "heavy", "--weight", "1"}).code == 0);
+  CHECK(weight("heavy") == 1);
+  CHECK(site.run({"forward", "add", "heavy", "--weight", "2", "--close-when-down"}).code == 1);
+  CHECK(weight("heavy") == 1);
+  const auto listed = json::parse(site.run({"forward", "list", "--json"}).out);
+  CHECK(listed["forwards"][0]["weight"] == 1);
+  CHECK(listed["forwards"][1]["weight"] == 4);
+}
+
+TEST_CASE("CLI: another weight holds in a running agent at once", "[agent]") {
+  const Site site;
+  const RunningAgent agent{site};
+  REQUIRE(site.run({"forward", "add", "dr-db", "--bind", "127.0.0.1"}).code == 0);
+  REQUIRE(site.run({"forward", "add", "dr-db", "--weight", "8"}).code == 0);
+  CHECK(json::parse(site.run({"forward", "list", "--json"}).out)["forwards"][0]["weight"] == 8);
+  CHECK(load_forward(site.dir() / "forwards.d/dr-db.toml")->weight == 8);
+}
+
 TEST_CASE("CLI: wrong usage is exit code 2", "[agent]") {
   const Site site;
+  CHECK(site.run({"forward", "add", "dr-db", "--weight", "0"}).code == 2);
+  CHECK(site.run({"forward", "add", "dr-db", "--weight", "17"}).code == 2);
   CHECK(Site::plain({}).code == 2);
   CHECK(Site::plain({"frobnicate"}).code == 2);
   CHECK(site.run({"forward", "add", "dr-db", "--port", "0"}).code == 2);

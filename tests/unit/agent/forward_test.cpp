@@ -19,6 +19,7 @@ Forward sample() {
   forward.bind = {IpAddress::parse("127.0.0.1").value(), IpAddress::parse("::1").value()};
   forward.allow_from = {Network::parse("10.0.0.0/8").value()};
   forward.close_when_down = true;
+  forward.weight = 9;
   return forward;
 }
 
@@ -55,6 +56,7 @@ TEST_CASE("Forward: a broken file is named with its line, and the others are loa
       {"port = 1\nbind = [\"eth0\"]\n", ":2", "eth0"},
       {"port = 1\n\nallow_from = [\"10.0.0.1/8\"]\n", ":3", "behind its prefix"},
       {"port = 1\ntarget = \"No Name\"\n", ":2", "No Name"},
+      {"port = 1\nweight = 17\n", ":2", "weight"},
       {"port = [\n", ":", ""},
       {"", ".toml", "port is missing"},
   }));
