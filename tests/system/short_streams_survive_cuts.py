@@ -12,6 +12,7 @@ import threading
 import time
 
 from support.play import Scenario, play
+from support.tcp import Server
 
 from local_pair import PairError, wait_until
 
@@ -19,25 +20,14 @@ WORKERS = 8
 SECONDS = 15
 
 
-class HashTarget:
+class HashTarget(Server):
     """Reads to the source's end, answers with the hash of it and as many bytes again, and closes."""
 
     def __init__(self) -> None:
-        self.accepted, self.errors = 0, []
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.errors: list[OSError] = []
+        super().__init__()
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                near, _ = self._listener.accept()
-            except OSError:
-                return  # close() was called.
-            self.accepted += 1
-            threading.Thread(target=self._serve, args=(near,), daemon=True).start()
-
-    def _serve(self, near: socket.socket) -> None:
+    def serve(self, near: socket.socket) -> None:
         near.settimeout(60)
         with near:
             try:
@@ -47,9 +37,6 @@ class HashTarget:
                 near.sendall(hashlib.sha256(data).digest() + data)
             except OSError as error:
                 self.errors.append(error)
-
-    def close(self) -> None:
-        self._listener.close()
 
 
 def one_stream(port: int, dice: random.Random) -> None:

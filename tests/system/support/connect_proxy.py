@@ -7,31 +7,22 @@ import threading
 import time
 from typing import Callable, Optional
 
+from support.tcp import Server
+
 Forge = Callable[[bytes], Optional[bytes]]  # The client's first bytes -> what to answer instead of passing them on.
 
 
-class ConnectProxy:
+class ConnectProxy(Server):
     """Cuts each connection `cut_after` seconds after it was opened, or after `idle` seconds without a byte."""
 
     def __init__(self, host: str = "127.0.0.1", cut_after: float = 0, idle: float = 0, reset: bool = True,
                  greedy: Optional[Forge] = None):
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._listener = socket.create_server((host, 0), family=family)
-        self.port = self._listener.getsockname()[1]
         self.cut_after, self.idle, self.reset, self.greedy = cut_after, idle, reset, greedy
         self.opened = self.cuts = self.forged = 0
         self.largest_request = 0
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__(host)
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                near, _ = self._listener.accept()
-            except OSError:
-                return  # close() was called.
-            threading.Thread(target=self._serve, args=(near,), daemon=True).start()
-
-    def _serve(self, near: socket.socket) -> None:
+    def serve(self, near: socket.socket) -> None:
         try:
             head = b""
             while b"\r\n\r\n" not in head:
@@ -94,6 +85,3 @@ class ConnectProxy:
             except OSError:
                 pass
             end.close()
-
-    def close(self) -> None:
-        self._listener.close()

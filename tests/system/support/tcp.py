@@ -4,11 +4,12 @@ import socket
 import threading
 
 
-class Echo:
-    """A target that sends back what comes, and half-closes after the source has."""
+class Server:
+    """Listens on a free port and serves each connection in a thread of its own, until close()."""
 
     def __init__(self, host: str = "127.0.0.1"):
-        self._listener = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = socket.create_server((host, 0), family=family, backlog=128)
         self.port = self._listener.getsockname()[1]
         self.accepted = 0
         threading.Thread(target=self._accept, daemon=True).start()
@@ -20,19 +21,26 @@ class Echo:
             except OSError:
                 return  # close() was called.
             self.accepted += 1
-            threading.Thread(target=self._serve, args=(near,), daemon=True).start()
+            threading.Thread(target=self.serve, args=(near,), daemon=True).start()
 
-    @staticmethod
-    def _serve(near: socket.socket) -> None:
+    def serve(self, near: socket.socket) -> None:
+        """Closes `near` in the end."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+class Echo(Server):
+    """A target that sends back what comes, and half-closes after the source has."""
+
+    def serve(self, near: socket.socket) -> None:
         try:
             while piece := near.recv(65536):
                 near.sendall(piece)
             near.close()
         except OSError:
             near.close()
-
-    def close(self) -> None:
-        self._listener.close()
 
 
 class DeafTarget:

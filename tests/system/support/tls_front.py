@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-import threading
 from pathlib import Path
 from typing import Callable, NamedTuple
+
+from support.tcp import Server
 
 
 class Seen(NamedTuple):
@@ -39,27 +40,17 @@ def key_of(gateway_dir: Path) -> tuple[Path, Path]:
     return found[".pem"], found[".key"]
 
 
-class TlsFront:
+class TlsFront(Server):
     def __init__(self, certificate: Path, key: Path, handler: Answer):
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.minimum_version = ssl.TLSVersion.TLSv1_3
         self._context.load_cert_chain(certificate, key)
         self._context.set_alpn_protocols(["culvert/1", "http/1.1"])
         self._handler = handler
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
         self.seen: list[Seen] = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__()
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                near, _ = self._listener.accept()
-            except OSError:
-                return  # close() was called.
-            threading.Thread(target=self._serve, args=(near,), daemon=True).start()
-
-    def _serve(self, near: socket.socket) -> None:
+    def serve(self, near: socket.socket) -> None:
         try:
             near.settimeout(20)
             with self._context.wrap_socket(near, server_side=True) as tls:
@@ -79,6 +70,3 @@ class TlsFront:
                 tls.unwrap()
         except (OSError, ssl.SSLError):
             pass
-
-    def close(self) -> None:
-        self._listener.close()
