@@ -6,7 +6,7 @@ import subprocess
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, Sequence
 
 import paths  # noqa: F401
 from load import Load
@@ -56,22 +56,23 @@ def idle_streams(load: Load, peer: Direct, streams: int) -> Iterator[None]:
         idle.communicate()
 
 
-def idle(load: Load, peer: Direct, seconds: int, result: dict) -> None:
-    """Growth of memory with 1,000 and then 10,000 streams, and what the first cost while they do nothing.
+def idle(load: Load, peer: Direct, seconds: int, result: dict, counts: Sequence[int] = IDLE) -> None:
+    """Growth of memory with 1,000 and 10,000 streams, and what the first cost while they do nothing.
 
     In fresh processes, for memory that an earlier load left behind would hide the growth. What is known before a peer
     breaks stays in `result`.
     """
     before = settled_memory(peer)
     result.update({"kib_per_stream": {}, "ends": {}})
-    with idle_streams(load, peer, IDLE[0]):
-        note_memory(result, peer, before, IDLE[0])
+    with idle_streams(load, peer, counts[0]):
+        note_memory(result, peer, before, counts[0])
         began, cpu = time.monotonic(), peer.cpu_seconds()
         time.sleep(seconds)
         result["cpu_percent"] = (peer.cpu_seconds() - cpu) / (time.monotonic() - began) * 100
-    if many := peer.can_hold(IDLE[1]):
-        with idle_streams(load, peer, many):
-            note_memory(result, peer, before, IDLE[1], many)
+    for count in counts[1:]:
+        if opened := peer.can_hold(count):
+            with idle_streams(load, peer, opened):
+                note_memory(result, peer, before, count, opened)
 
 
 def settled_memory(peer: Direct) -> list[int]:
