@@ -234,12 +234,22 @@ void run_opens(const Options& options) {
               static_cast<double>(opened.load()) / seconds);
 }
 
+/// Sixteen at once: waiting for one handshake after the other takes minutes.
 void run_idle(const Options& options) {
-  std::vector<UniqueFd> streams;
-  std::byte one{};
-  for (std::size_t i = 0; i < options.streams; ++i) {
-    streams.push_back(open_stream(options.target(i), 'I'));
-    if (!receive_all(streams.back().value(), {&one, 1})) broken("idle");
+  constexpr std::size_t kOpeners = 16;
+  std::vector<UniqueFd> streams(options.streams);
+  std::atomic<std::size_t> next{0};
+  {
+    std::vector<std::jthread> openers;
+    for (std::size_t i = 0; i < kOpeners; ++i) {
+      openers.emplace_back([&] {
+        std::byte one{};
+        for (std::size_t mine = next++; mine < streams.size(); mine = next++) {
+          streams[mine] = open_stream(options.target(mine), 'I');
+          if (!receive_all(streams[mine].value(), {&one, 1})) broken("idle");
+        }
+      });
+    }
   }
   std::printf("ready %zu\n", streams.size());
   std::fflush(stdout);

@@ -13,6 +13,7 @@ import resource
 import signal
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Callable, Optional
 
@@ -52,12 +53,15 @@ def parse_arguments() -> argparse.Namespace:
 class Run:
     def __init__(self, arguments: argparse.Namespace, folder: Path):
         self.arguments, self.folder, self.rows = arguments, folder, arguments.rows
-        self.load = Load(folder)
+        self.load, self.began = Load(folder), time.monotonic()
         kinds = [KINDS[key] for key in KINDS if key in arguments.peers]
         self.kinds = kinds
         told = {name: value for name, value in vars(arguments).items() if name not in ("json", "results")}
         self.result: dict = {"machine": machine(), "peers": [kind.name for kind in kinds], "rounds": [],
                              "load": [os.getloadavg()[0]], "broken": [], "arguments": told}
+
+    def say(self, text: str) -> None:
+        say(f"{time.monotonic() - self.began:5.0f} s  {text}")
 
     def try_peer(self, peer: type[Direct] | Direct, what: str, measure: Callable[[], Optional[dict]]) -> dict:
         """A peer of others that breaks loses its figure; ours breaks the run."""
@@ -66,14 +70,14 @@ class Run:
         except PairError as error:
             if peer.name == Culvert.name:
                 raise
-            say(f"{peer.name}: {what} failed: {error}")
+            self.say(f"{peer.name}: {what} failed: {error}")
             self.result["broken"].append(f"{peer.name}: {what}: {error}")
             return {}
 
     def measure_idle(self) -> None:
         self.result["idle"] = {}
         for number, kind in enumerate(kind for kind in self.kinds if kind.most_idle):
-            say(f"idle streams: {kind.name}")
+            self.say(f"idle streams: {kind.name}")
             peer = kind(self.load, self.folder / f"idle-{number}")
             try:
                 found = self.result["idle"].setdefault(kind.name, {})
@@ -100,6 +104,7 @@ class Run:
     def measure_round(self, peers: list[Direct]) -> dict:
         round_: dict = {peer.name: {} for peer in peers}
         for key, measure in self.steps():
+            self.say(f"  {key}")
             for peer in peers:
                 if key == "beside_idle" and not peer.can_hold(measures.BUSY_BESIDE):
                     continue
@@ -111,12 +116,12 @@ class Run:
         try:
             peers += [kind(self.load, self.folder / kind.key) for kind in self.kinds]
             for number in range(self.arguments.rounds):
-                say(f"round {number + 1} of {self.arguments.rounds}")
+                self.say(f"round {number + 1} of {self.arguments.rounds}")
                 turn = number % len(peers)
                 self.result["rounds"].append(self.measure_round(peers[turn:] + peers[:turn]))
                 self.result["load"].append(os.getloadavg()[0])
             if "peak" in self.rows and Culvert in self.kinds:
-                say(f"{self.arguments.large_gib:g} GiB through Culvert")
+                self.say(f"{self.arguments.large_gib:g} GiB through Culvert")
                 ours = next(peer for peer in peers if isinstance(peer, Culvert))
                 self.result["peak"] = measures.peak(self.load, ours, self.arguments.large_gib)
         finally:
@@ -129,7 +134,7 @@ class Run:
                 self.measure_idle()
             self.measure_rounds()
             if "sites" in self.rows and Culvert in self.kinds:
-                say(f"{self.arguments.sites} sites at one gateway")
+                self.say(f"{self.arguments.sites} sites at one gateway")
                 self.result["sites"] = many_sites.measure(self.load, self.folder / "sites", self.arguments.sites,
                                                           self.arguments.rounds, self.arguments.gib, 5)
         finally:
