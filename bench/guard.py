@@ -75,7 +75,7 @@ def judge(found: dict[str, float], expected: dict[str, dict]) -> bool:
     print(f"{'of the bare TLS relay':<24}{'measured':>10}{'expected':>10}{'margin':>9}")
     for key, rule in expected.items():
         worse = (found[key] / rule["expected"] - 1) * (1 if rule["better"] == "lower" else -1)
-        verdict = "WORSE" if worse > rule["margin"] else "better; --update if it stays" if worse < -rule["margin"] else "as expected"
+        verdict = "WORSE" if worse > rule["margin"] else "better" if worse < -rule["margin"] else "as expected"
         met = met and worse <= rule["margin"]
         print(f"{key:<24}{found[key]:>10.3f}{rule['expected']:>10.3f}{rule['margin'] * 100:>7.0f} %  {verdict}")
     return met
