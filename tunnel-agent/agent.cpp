@@ -9,6 +9,7 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <cstdio>
+#include <fstream>
 #include <future>
 
 #include "tunnel-agent/firewall_depot.hpp"
@@ -35,6 +36,19 @@ PeerVerifier gateway_verifier(certs::Trust trust, std::string host) {
       presented.push_back(certs::Certificate::share(sk_X509_value(chain, i)));
     return certs::verify_server(presented, trust, host, certs::utc_now());
   };
+}
+
+/// Of the calling thread.
+ThreadUse thread_use(Instant since) {
+  ThreadUse use;
+  std::uint64_t ran = 0;
+  std::uint64_t waited = 0;
+  if (std::ifstream{"/proc/thread-self/schedstat"} >> ran >> waited) {
+    use.cpu = std::chrono::nanoseconds{ran};
+    use.wait = std::chrono::nanoseconds{waited};
+  }
+  use.age = std::chrono::steady_clock::now() - since;
+  return use;
 }
 
 class RunningAgent {
@@ -128,6 +142,7 @@ class RunningAgent {
   AgentStatus status(bool with_streams) {
     AgentStatus status = link_.status(with_streams);
     status.forwards = table_.status();
+    status.data_thread = thread_use(began_);
     for (ForwardStatus& forward : status.forwards) {
       if (const Forward* const known = table_.find(forward.name))
         forward.streams = link_.streams_to(known->target);
@@ -201,6 +216,7 @@ class RunningAgent {
   asio::steady_timer watchdog_timer_{thread_.io()};
   std::vector<cloud_api::ReportedForward> reported_;
   bool draining_ = false;
+  const Instant began_ = std::chrono::steady_clock::now();
   std::unique_ptr<AdminSocket> admin_;  ///< Last: its thread uses all of the above.
 };
 

@@ -118,6 +118,8 @@ std::vector<ForwardStatus> ForwardTable::status() const {
       status.port = forward.port;
       status.weight = forward.weight;
       for (const IpAddress& address : forward.listen_addresses()) status.listen.push_back(address.to_text());
+      if (const auto trouble = troubles_.find(forward.target); trouble != troubles_.end())
+        status.trouble = trouble->second;
     }
     list.push_back(std::move(status));
   }
@@ -138,10 +140,19 @@ void ForwardTable::set_session_state(bool up) {
 
 void ForwardTable::set_target_state(const std::string& target, bool alive) {
   if (alive) {
+    troubles_.erase(target);
     if (dead_targets_.erase(target) > 0) apply_all();
   } else if (dead_targets_.try_emplace(target, std::chrono::steady_clock::now()).second) {
     targets_changed();
   }
+}
+
+void ForwardTable::note_trouble(const std::string& target, TargetTrouble trouble) {
+  // Only of targets that a forward has: nothing else would ever take it away.
+  const bool ours = std::ranges::any_of(entries_, [&](const auto& entry) {
+    return entry.second->listener != nullptr && entry.second->listener->forward().target == target;
+  });
+  if (ours) troubles_[target] = std::move(trouble);
 }
 
 void ForwardTable::stop() {

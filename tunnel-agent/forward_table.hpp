@@ -57,6 +57,9 @@ class ForwardTable {
   /// A target whose streams fail to connect is dead; one that connects is alive.
   void set_target_state(const std::string& target, bool alive);
 
+  /// What a stream to that target came to, until one is opened again: status() shows it.
+  void note_trouble(const std::string& target, TargetTrouble trouble);
+
   /// Closes every port for good: the agent drains.
   void stop();
 
@@ -86,7 +89,8 @@ class ForwardTable {
   bool session_dead_ = false;  // Down for close_after_.
   bool stopped_ = false;
   std::map<std::string, Instant> dead_targets_;  // Since when.
-  std::shared_ptr<bool> alive_;                  // Shared with timer handlers that outlive this object.
+  std::map<std::string, TargetTrouble> troubles_;
+  std::shared_ptr<bool> alive_;  // Shared with timer handlers that outlive this object.
 };
 
 }  // namespace culvert

@@ -229,7 +229,10 @@ void GatewayLink::handle_reset(StreamId id, const OpenInfo& info, Errc reason, c
       reason == Errc::StreamCancelled || reason == Errc::Draining ? spdlog::level::info : spdlog::level::warn;
   spdlog::log(level, "stream={} reset target={} source={} reason={}: {}", id.value, info.target, info.source,
               errc_name(reason), text);
-  if (forwards_ != nullptr && blames_target(reason)) forwards_->set_target_state(info.target, false);
+  if (forwards_ == nullptr) return;
+  if (blames_target(reason)) forwards_->set_target_state(info.target, false);
+  if (blames_target(reason) || reason == Errc::SocketFailed)
+    forwards_->note_trouble(info.target, {reason, text, utc_now_text()});
 }
 
 void GatewayLink::handle_lane_up(LaneId id) {
@@ -318,7 +321,8 @@ AgentStatus GatewayLink::status(bool with_streams) const {
                                             : "up",
                             std::chrono::duration<double, std::milli>(lane.round_trip).count(),
                             lane.sent_bytes, lane.received_bytes,
-                            std::string{carrier_name(driver_->carrier_of(lane.id))}, route_.proxy_name()});
+                            std::string{carrier_name(driver_->carrier_of(lane.id))}, route_.proxy_name(),
+                            driver_->line_of(lane.id)});
   }
   const SessionStats stats = session.stats();
   status.streams = {stats.streams, opened_before_ + stats.opened_total, reset_before_ + stats.reset_total};

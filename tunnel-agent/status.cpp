@@ -63,14 +63,42 @@ std::string limit_text(const std::string& limited_by) {
   return limited_by;
 }
 
+double milliseconds(Duration duration) {
+  return std::chrono::duration<double, std::milli>(duration).count();
+}
+
+json to_json(const LaneStatus& lane) {
+  json object{{"id", lane.id},
+              {"state", lane.state},
+              {"rtt_ms", lane.rtt_ms},
+              {"sent_bytes", lane.sent_bytes},
+              {"received_bytes", lane.received_bytes},
+              {"carrier", lane.carrier},
+              {"proxy", lane.proxy.empty() ? json(nullptr) : json(lane.proxy)}};
+  if (lane.line) {
+    object["segments_sent"] = lane.line->segments_sent;
+    object["segments_resent"] = lane.line->segments_resent;
+    object["tcp_rtt_ms"] = milliseconds(lane.line->round_trip);
+    object["tcp_least_rtt_ms"] = milliseconds(lane.line->least_round_trip);
+  }
+  return object;
+}
+
 json to_json(const ForwardStatus& forward) {
+  json trouble = nullptr;
+  if (forward.trouble) {
+    trouble = {{"reason", errc_name(forward.trouble->reason)},
+               {"text", forward.trouble->text},
+               {"at", forward.trouble->at}};
+  }
   return {{"name", forward.name},
           {"listen", forward.listen},
           {"port", forward.port},
           {"state", state_name(forward.state)},
           {"error", forward.error},
           {"streams", forward.streams},
-          {"weight", forward.weight == 0 ? json(nullptr) : json(forward.weight)}};
+          {"weight", forward.weight == 0 ? json(nullptr) : json(forward.weight)},
+          {"target_trouble", std::move(trouble)}};
 }
 
 json to_json(const LimitStatus& limit) {
@@ -147,13 +175,7 @@ json to_json(const std::vector<ForwardStatus>& forwards) {
 json to_json(const AgentStatus& status) {
   json lanes = json::array();
   for (const LaneStatus& lane : status.lanes) {
-    lanes.push_back({{"id", lane.id},
-                     {"state", lane.state},
-                     {"rtt_ms", lane.rtt_ms},
-                     {"sent_bytes", lane.sent_bytes},
-                     {"received_bytes", lane.received_bytes},
-                     {"carrier", lane.carrier},
-                     {"proxy", lane.proxy.empty() ? json(nullptr) : json(lane.proxy)}});
+    lanes.push_back(to_json(lane));
   }
   json limits = json::array();
   for (const LimitStatus& limit : status.limits) limits.push_back(to_json(limit));
@@ -175,7 +197,11 @@ json to_json(const AgentStatus& status) {
           {"forwards", to_json(status.forwards)},
           {"limits", std::move(limits)},
           {"streams", std::move(streams)},
-          {"backlog_bytes", status.backlog_bytes}};
+          {"backlog_bytes", status.backlog_bytes},
+          {"data_thread",
+           {{"cpu_ms", milliseconds(status.data_thread.cpu)},
+            {"wait_ms", milliseconds(status.data_thread.wait)},
+            {"age_ms", milliseconds(status.data_thread.age)}}}};
 }
 
 std::string forwards_table(const json& forwards) {

@@ -8,6 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "tunnel-core/base/error.hpp"
+#include "tunnel-core/net/line_facts.hpp"
+
 namespace culvert {
 
 enum class SessionState { Connecting, Up, Stalled, Down };
@@ -29,8 +32,16 @@ struct LaneStatus {
   double rtt_ms = 0;
   std::uint64_t sent_bytes = 0;
   std::uint64_t received_bytes = 0;
-  std::string carrier;  ///< "culvert", "websocket".
-  std::string proxy;    ///< HOST:PORT; empty when it goes the direct way.
+  std::string carrier;                 ///< "culvert", "websocket".
+  std::string proxy;                   ///< HOST:PORT; empty when it goes the direct way.
+  std::optional<LineFacts> line = {};  ///< Nothing where the kernel does not tell.
+};
+
+/// Why the latest stream of a forward was refused or broken by its target.
+struct TargetTrouble {
+  Errc reason{};
+  std::string text;
+  std::string at;  ///< RFC 3339 in UTC.
 };
 
 struct ForwardStatus {
@@ -39,8 +50,9 @@ struct ForwardStatus {
   std::uint16_t port = 0;           ///< 0 when its file cannot be read.
   ForwardState state = ForwardState::Closed;
   std::string error;
-  std::uint64_t streams = 0;  ///< Open now.
-  std::uint8_t weight = 0;    ///< 0 when its file cannot be read.
+  std::uint64_t streams = 0;                  ///< Open now.
+  std::uint8_t weight = 0;                    ///< 0 when its file cannot be read.
+  std::optional<TargetTrouble> trouble = {};  ///< Until a stream is opened again.
 };
 
 /// A bandwidth limit as it is at this moment.
@@ -69,6 +81,13 @@ struct StreamStatus {
   std::uint64_t received_bytes = 0;
 };
 
+/// Since the agent's start.
+struct ThreadUse {
+  Duration cpu{};   ///< On a processor.
+  Duration wait{};  ///< Ready to run, and others had the processor.
+  Duration age{};
+};
+
 struct AgentStatus {
   SessionStatus session;
   std::vector<LaneStatus> lanes;
@@ -77,6 +96,7 @@ struct AgentStatus {
   StreamTotals streams;
   std::optional<std::vector<StreamStatus>> stream_list;  ///< With --streams.
   std::uint64_t backlog_bytes = 0;  ///< Read from sources, not yet accepted at the far side.
+  ThreadUse data_thread;
 };
 
 /// "connecting", "up", "stalled", "down".

@@ -6,15 +6,10 @@ import json
 import re
 import shutil
 import socket
-import subprocess
 from pathlib import Path
 
+from support.depot import configure, curl
 from support.scenario import LocalPair, Skip, agent, check, free_port, main, refuses, run, wait_for_log, wait_until
-
-
-def curl(*words: object) -> subprocess.CompletedProcess:
-    return subprocess.run(["curl", "-sS", "--max-time", "20", "--noproxy", "", *map(str, words)], capture_output=True,
-                          check=False)
 
 
 def scenario(folder: Path) -> None:
@@ -36,11 +31,6 @@ def scenario(folder: Path) -> None:
         off(pair, original)
     finally:
         pair.stop()
-
-
-def configure(pair: LocalPair, original: str, line: str) -> None:
-    check("agent.toml has the keys, commented out", "[depot]\n" in original and "\n# port = 80\n" in original)
-    pair.agent_config.write_text(original.replace("[depot]\n", f"[depot]\n{line}\n"))
 
 
 def report(pair: LocalPair, *words: object) -> dict:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from support.scenario import BIN, Done, LocalPair, Skip, agent, check, free_port, main, refuses
 
-RUNS_WITHOUT_ALARM = 10
+RUNS_WITHOUT_ALARM = 1  # doctor_raises_no_false_alarm.py has more.
 PERIODS = {"certificate_expired": ("20200101000000Z", "20200201000000Z"),
            "certificate_not_yet_valid": ("20990101000000Z", "20990201000000Z")}
 
@@ -97,6 +97,28 @@ distinguished_name=p
     return folder / "server"
 
 
+class Cutter:
+    """Ends every connection at its first bytes, as a firewall does that reads names in TLS."""
+
+    def __enter__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+        return self
+
+    def serve(self):
+        while True:
+            try:
+                peer, _ = self.listener.accept()
+            except OSError:
+                return  # __exit__() was called.
+            with peer:
+                peer.recv(65536)
+
+    def __exit__(self, *_):
+        self.listener.close()
+
+
 class Site:
     """A joined agent whose gateway_url and trust can be anything."""
 
@@ -166,6 +188,8 @@ def way(site: Site) -> None:
     deaf = socket.create_server(("127.0.0.1", 0))
     site.finds("handshake_unanswered", url=f"https://localhost:{deaf.getsockname()[1]}")
     deaf.close()
+    with Cutter() as cutter:
+        site.finds("handshake_cut", url=f"https://localhost:{cutter.port}")
     if os.geteuid() != 0:
         print("not tried: route and filter, which need root")
         return
@@ -175,6 +199,8 @@ def way(site: Site) -> None:
             "nft 'add chain ip t c { type filter hook input priority 0; }'; nft add rule ip t c tcp dport 443 drop; "
             'exec "$0" "$@"')
     site.finds("port_filtered", "192.0.2.1", "silently dropped", url="https://192.0.2.1", before=(*alone, drop))
+    forbid = 'ip link set lo up; ip route add prohibit 192.0.2.1/32; exec "$0" "$@"'
+    site.finds("port_forbidden_here", "192.0.2.1", url="https://192.0.2.1", before=(*alone, forbid))
     reject = drop.replace("443 drop", "443 reject with tcp reset")
     site.finds("port_refused", "192.0.2.1", url="https://192.0.2.1", before=(*alone, reject))
 
@@ -215,7 +241,7 @@ def certificates(site: Site, pair: LocalPair, folder: Path) -> None:
 
 def clocks(site: Site, identity: Path) -> None:
     for days in (-2, 2):
-        with Server(200, health(timedelta(days=days)), {}, identity) as server:
+        with Server(200, health(timedelta(days=days)), {"Culvert-Request-Id": "1"}, identity) as server:
             done = site.doctor(url=server.url)
             found = [finding["id"] for finding in json.loads(done.out)["findings"]]
             # This gateway knows no sites, which is found as well.
@@ -236,6 +262,19 @@ def machine(site: Site, pair: LocalPair, folder: Path) -> None:
     key.chmod(0o644)
     site.finds("identity_unusable", "chmod")
     key.chmod(0o600)
+    box = folder / "box"
+    for finding, days in (("certificate_ends_soon", 5), ("site_certificate_expired", -1)):
+        end = datetime.now(timezone.utc) + timedelta(days=days, hours=1)
+        other = issue(folder / finding, box, "20200101000000Z", end.strftime("%Y%m%d%H%M%SZ"))
+        certificate.write_text(Path(f"{other}.pem").read_text())
+        key.write_text(Path(f"{other}.key").read_text())
+        done = site.doctor()
+        found = [each["id"] for each in json.loads(done.out)["findings"]]
+        # No gateway knows a certificate that this test has made, which may be found as well.
+        check(f"{finding} is found", done.code == 1 and found[0] == finding
+              and set(found[1:]) <= {"identity_refused", "control_failed"}, done)
+    certificate.write_text(good)
+    key.write_text(good_key)
     if os.geteuid() != 0:
         print("not tried: a full disk, which needs root")
         return

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "tunnel-agent/doctor/machine_check.hpp"
 
 namespace culvert {
@@ -20,57 +22,83 @@ Finding data_blocked(std::string evidence) {
           "cut, and the provider whether the address for lanes can be reached"};
 }
 
-std::uint64_t carried(const json& lanes) {
-  std::uint64_t sum = 0;
-  for (const json& lane : lanes)
-    sum += lane.value("sent_bytes", std::uint64_t{0}) + lane.value("received_bytes", std::uint64_t{0});
-  return sum;
-}
-
 bool waits(const json& status) {
   return status.value("backlog_bytes", std::uint64_t{0}) > 0;
 }
 
-std::vector<Finding> conclude_session(const json& before, const json& now, const ControlFact& control) {
+bool all_wait(const std::vector<json>& looks) {
+  return std::all_of(looks.begin(), looks.end(), waits);
+}
+
+/// The same lanes in both, and not a byte came back on any: a lane that lives is answered at least every 0.5
+/// s.
+bool silent_between(const json& before, const json& now) {
+  const json& old_lanes = before.at("lanes");
+  const json& lanes = now.at("lanes");
+  if (lanes.empty() || lanes.size() != old_lanes.size()) return false;
+  for (std::size_t i = 0; i < lanes.size(); ++i) {
+    if (lanes[i].at("id") != old_lanes[i].at("id")) return false;
+    if (lanes[i].at("received_bytes") != old_lanes[i].at("received_bytes")) return false;
+  }
+  return true;
+}
+
+std::vector<Finding> conclude_session(const std::vector<json>& looks, const ControlFact& control) {
+  const json& now = looks.back();
   const json& session = now.at("session");
   const std::string state = text(session, "state");
   const bool control_works = control.asked && !control.error;
-  if (state != "up") {
-    // An agent that has just begun, or is in the middle of coming back, is not stuck.
-    if (text(before.at("session"), "state") != state || state == "connecting") return {};
-    const std::string why =
-        fmt::format("session {} since {}: {}", state, text(session, "since"), text(session, "error"));
-    if (control_works && !text(session, "id").empty())
-      return {data_blocked("the gateway answers and grants a session, but no lane can be made; " + why)};
-    if (control_works)
-      return {{"session_down", "the agent has no session, although the gateway answers", why,
-               "wait for the agent's next attempt and ask again; then look into its log"}};
-    return {};
+  for (std::size_t i = 1; control_works && i < looks.size(); ++i) {
+    if (!all_wait(looks) || !silent_between(looks[i - 1], looks[i])) continue;
+    return {data_blocked(
+        fmt::format("the gateway answers, but {} lane{} got no byte back for a second while {} bytes wait",
+                    looks[i].at("lanes").size(), looks[i].at("lanes").size() == 1 ? "" : "s",
+                    looks[i].at("backlog_bytes").dump()))};
   }
-  const bool stuck = waits(before) && waits(now) && text(session, "limited_by") != "window" &&
-                     carried(before.at("lanes")) == carried(now.at("lanes"));
-  if (control_works && stuck)
-    return {data_blocked(fmt::format("the gateway answers, but {} lanes carry nothing while {} bytes wait",
-                                     now.at("lanes").size(), now.at("backlog_bytes").dump()))};
-  return {};
+  if (state == "up") return {};
+  // An agent that has just begun, or is in the middle of coming back, is not stuck.
+  if (text(looks.front().at("session"), "state") != state || state == "connecting") return {};
+  const std::string why =
+      fmt::format("session {} since {}: {}", state, text(session, "since"), text(session, "error"));
+  if (!control_works) return {};
+  if (!text(session, "id").empty())
+    return {data_blocked("the gateway answers and grants a session, but no lane can be made; " + why)};
+  return {{"session_down", "the agent has no session, although the gateway answers", why,
+           "wait for the agent's next attempt and ask again; then look into its log"}};
 }
 
-std::vector<Finding> conclude_limit(const json& before, const json& now) {
-  const std::string limit = text(now.at("session"), "limited_by");
-  if (!waits(before) || !waits(now) || limit != text(before.at("session"), "limited_by")) return {};
-  const std::string evidence = fmt::format("{} bytes wait; the session's limit is its {} in two looks",
-                                           now.at("backlog_bytes").dump(), limit);
-  if (limit == "window")
-    return {{"limited_by_window", "the far end takes no more: its targets are slower than the sources",
-             evidence, "look at load and disk of the targets, or ask the provider to"}};
-  if (limit == "memory")
-    return {{"limited_by_memory", "the agent's memory for data on its way is used up", evidence,
-             "raise [limits] session_memory in agent.toml and start the agent again"}};
-  if (limit == "line")
-    return {{"limited_by_line", "the line to the gateway is full: sources give more than it carries",
-             evidence,
-             "nothing is broken; if the line should carry more, look for other traffic and for a shaper"}};
-  return {};
+/// What a target's trouble means. Reasons are those of docs/protocol.md §12.
+std::optional<Finding> conclude_target(const json& forward) {
+  const auto found = forward.find("target_trouble");
+  if (found == forward.end() || !found->is_object()) return std::nullopt;
+  const std::string reason = text(*found, "reason");
+  const std::string name = text(forward, "name");
+  const std::string seen = fmt::format("its latest stream ended at {} with {}: {}", text(*found, "at"),
+                                       reason, text(*found, "text"));
+  if (reason == "target_not_allowed" || reason == "target_unknown" || reason == "target_address_forbidden") {
+    return Finding{"target_not_allowed",
+                   fmt::format("forward {} leads to a target that this site may not reach", name), seen,
+                   "ask the provider to add or allow the target, or remove the forward"};
+  }
+  if (reason == "target_refused") {
+    return Finding{"target_refused", fmt::format("the target of forward {} refuses connections", name), seen,
+                   "ask the provider whether the target's program runs and listens on that port"};
+  }
+  if (reason == "socket_failed" && text(*found, "text").find("timed out") != std::string::npos) {
+    return Finding{
+        "target_half_open",
+        fmt::format("the target of forward {} is half-open: it vanished without ending its connections",
+                    name),
+        seen,
+        "ask the provider whether the target's machine runs, and what between gateway and target forgets "
+        "connections"};
+  }
+  if (reason == "target_unreachable" || reason == "target_timed_out" || reason == "target_name_unresolved") {
+    return Finding{
+        "target_unreachable", fmt::format("the target of forward {} cannot be reached", name), seen,
+        "ask the provider whether the gateway has a way to the target, and a firewall between lets it pass"};
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -86,10 +114,11 @@ std::vector<Finding> conclude_control(const ControlFact& control) {
            "ask again in a minute, then ask the provider"}};
 }
 
-std::vector<Finding> conclude_status(const json& before, const json& now, const ControlFact& control) {
-  std::vector<Finding> findings = conclude_session(before, now, control);
-  if (findings.empty()) findings = conclude_limit(before, now);
-  for (const json& forward : now.at("forwards")) {
+std::vector<Finding> conclude_status(const std::vector<json>& looks, const ControlFact& control) {
+  std::vector<Finding> findings = conclude_session(looks, control);
+  if (findings.empty()) findings = conclude_limit(looks);
+  for (const json& forward : looks.back().at("forwards")) {
+    if (auto target = conclude_target(forward)) findings.push_back(std::move(*target));
     if (text(forward, "state") != "failed") continue;
     const std::string error = text(forward, "error");
     const bool taken = error.find("is in use by") != std::string::npos;

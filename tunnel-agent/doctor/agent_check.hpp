@@ -1,4 +1,4 @@
-// What the running agent's status and the gateway's REST API say, and what follows from both together.
+// What the running agent's own status says, and what the gateway says of this site.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -18,8 +18,10 @@ struct ControlFact {
 
 std::vector<Finding> conclude_control(const ControlFact& control);
 
-/// @param before, now  two answers to `status`, about a second apart: what is stuck is the same in both.
-std::vector<Finding> conclude_status(const nlohmann::json& before, const nlohmann::json& now,
-                                     const ControlFact& control);
+/// @param looks  answers to `status`, at least two, about a second apart: what is stuck is so in all of them.
+std::vector<Finding> conclude_status(const std::vector<nlohmann::json>& looks, const ControlFact& control);
+
+/// Why a busy session is not faster; at most one finding. Part of conclude_status().
+std::vector<Finding> conclude_limit(const std::vector<nlohmann::json>& looks);
 
 }  // namespace culvert

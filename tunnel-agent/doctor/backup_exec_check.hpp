@@ -24,7 +24,7 @@ struct ListenReport {
   bool finished = false;
   std::vector<Finding> findings;
 
-  bool healthy() const { return findings.empty(); }
+  bool healthy() const { return is_healthy(findings); }
 };
 
 /// Blocks until a check is done, `options.listen_for` is over, or SIGINT or SIGTERM comes.

@@ -34,7 +34,7 @@ struct BackupExecReport {
   BackupExecFacts facts;
   std::vector<Finding> findings;
 
-  bool healthy() const { return findings.empty(); }
+  bool healthy() const { return is_healthy(findings); }
 };
 
 /// Only of the range itself: too few ports for Backup Exec, or for its parallel jobs.

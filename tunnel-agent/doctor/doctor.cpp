@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <future>
 #include <mutex>
 #include <thread>
@@ -10,6 +11,7 @@
 #include "tunnel-agent/doctor/gateway_conclusions.hpp"
 #include "tunnel-agent/doctor/gateway_probe.hpp"
 #include "tunnel-agent/doctor/machine_check.hpp"
+#include "tunnel-agent/doctor/path_probe.hpp"
 #include "tunnel-agent/proxy_config.hpp"
 #include "tunnel-core/daemon/admin_socket.hpp"
 
@@ -17,9 +19,11 @@ namespace culvert {
 
 namespace {
 
+constexpr Duration kAll = 9s;
 constexpr Duration kControl = 2500ms;
-constexpr Duration kStatus = 3s;
+constexpr Duration kStatus = 2s;
 constexpr Duration kBetweenLooks = 1200ms;
+constexpr int kLooks = 3;
 
 struct GatewayPart {
   std::vector<Finding> findings;
@@ -29,8 +33,7 @@ struct GatewayPart {
 struct AgentPart {
   bool runs = false;
   std::optional<Error> error;  ///< It runs and does not answer.
-  nlohmann::json before;
-  nlohmann::json now;
+  std::vector<nlohmann::json> looks;
 };
 
 class Doctor {
@@ -52,7 +55,10 @@ class Doctor {
     report.agent_runs = running.runs;
     GatewayPart way = gateway.get();
     add(report, std::move(way.findings));
-    add(report, conclude_control(way.control));
+    // Where large segments are lost, no certificate gets through.
+    const bool lossy =
+        std::ranges::any_of(report.findings, [](const Finding& f) { return f.id == "mtu_hole"; });
+    if (!lossy) add(report, conclude_control(way.control));
     if (!running.runs) {
       add(report, check_forward_ports(config_));
       tell("forwards: ports looked at");
@@ -60,7 +66,7 @@ class Doctor {
       add(report, {{"agent_unresponsive", "the running agent does not answer", running.error->text(),
                     "ask again; if it stays so, start the agent again and look into its log"}});
     } else {
-      add(report, conclude_status(running.before, running.now, way.control));
+      add(report, conclude_status(running.looks, way.control));
     }
     return report;
   }
@@ -78,12 +84,25 @@ class Doctor {
   GatewayPart look_at_gateway() {
     tell("gateway: looking at name, way and certificate of " + config_.gateway_url);
     GatewayPart part;
-    part.findings = conclude_gateway(probe_gateway(url_.host, url_.port, config_.trust, proxy_.get()));
+    const GatewayFacts facts = probe_gateway(url_.host, url_.port, config_.trust, proxy_.get());
+    part.findings = conclude_gateway(facts);
     if (!part.findings.empty() && part.findings.front().id != "clock_skew") return part;
-    tell("gateway: asking whether it knows this site");
+    tell(
+        "gateway: asking whether it knows this site, and trying large segments, idle connections and the "
+        "upgrade");
+    const ProbeWay way{url_.host, url_.port, facts.reached, proxy_.get()};
+    const Duration patience =
+        std::max<Duration>(began_ + kAll - std::chrono::steady_clock::now(), Duration{});
+    auto path = std::async(std::launch::async, [&way, patience] { return probe_path(way, patience); });
+    ask_gateway(part);
+    for (Finding& finding : conclude_path(path.get())) part.findings.push_back(std::move(finding));
+    return part;
+  }
+
+  void ask_gateway(GatewayPart& part) const {
     // An identity that cannot be read is a finding of check_identity().
     auto identity = load_identity(config_);
-    if (!identity) return part;
+    if (!identity) return;
     part.control.asked = true;
     auto client = cloud_api::Client::create(
         {config_.gateway_url, config_.trust, std::move(*identity), "culvert-agent doctor", proxy_,
@@ -93,17 +112,17 @@ class Doctor {
     } else if (auto site = (*client)->site(kControl); !site) {
       part.control.error = std::move(site).error();
     }
-    return part;
   }
 
   AgentPart look_at_agent() {
-    tell("agent: asking for its status, twice");
+    tell("agent: asking for its status, three times");
     AgentPart part;
-    auto before = ask_agent(part);
-    if (!before) return part;
-    std::this_thread::sleep_for(kBetweenLooks);  // Two looks need a distance.
-    part.before = std::move(*before);
-    if (auto now = ask_agent(part)) part.now = std::move(*now);
+    for (int i = 0; i < kLooks; ++i) {
+      if (i > 0) std::this_thread::sleep_for(kBetweenLooks);  // They need a distance.
+      auto look = ask_agent(part);
+      if (!look) break;
+      part.looks.push_back(std::move(*look));
+    }
     return part;
   }
 
@@ -120,6 +139,7 @@ class Doctor {
   const cloud_api::GatewayUrl url_;
   const std::shared_ptr<cloud_api::ProxyConnector> proxy_;  ///< Shared with the REST client.
   const std::function<void(std::string_view)>& progress_;
+  const Instant began_ = std::chrono::steady_clock::now();
   std::mutex mutex_;
 };
 

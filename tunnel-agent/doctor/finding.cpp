@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "tunnel-core/obs/log_line.hpp"
 
 namespace culvert {
@@ -14,7 +16,8 @@ json to_json(const std::vector<Finding>& findings) {
     list.push_back({{"id", finding.id},
                     {"cause", finding.cause},
                     {"evidence", finding.evidence},
-                    {"advice", finding.advice}});
+                    {"advice", finding.advice},
+                    {"severity", finding.note ? "note" : "fault"}});
   }
   return list;
 }
@@ -22,11 +25,15 @@ json to_json(const std::vector<Finding>& findings) {
 std::string findings_text(const std::vector<Finding>& findings) {
   std::string text;
   for (const Finding& finding : findings) {
-    text += escape_controls(fmt::format("{}: {}. Seen: {}. Do: {}.", finding.id, finding.cause,
-                                        finding.evidence, finding.advice)) +
+    text += escape_controls(fmt::format("{}{}: {}. Seen: {}. Do: {}.", finding.note ? "note " : "",
+                                        finding.id, finding.cause, finding.evidence, finding.advice)) +
             "\n";
   }
   return text;
+}
+
+bool is_healthy(const std::vector<Finding>& findings) {
+  return std::all_of(findings.begin(), findings.end(), [](const Finding& finding) { return finding.note; });
 }
 
 json to_json(const DoctorReport& report) {
@@ -37,11 +44,13 @@ json to_json(const DoctorReport& report) {
 }
 
 std::string report_text(const DoctorReport& report) {
+  const std::string said = findings_text(report.findings);
   if (report.healthy()) {
-    return fmt::format("healthy: {} answers as it should{}\n", report.gateway,
+    return said +
+           fmt::format("healthy: {} answers as it should{}\n", report.gateway,
                        report.agent_runs ? ", and the running agent has no trouble" : "; no agent runs here");
   }
-  return findings_text(report.findings);
+  return said;
 }
 
 }  // namespace culvert

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "certs/authority.hpp"
+#include "tunnel-agent/doctor/path_probe.hpp"
 
 namespace culvert {
 
@@ -98,6 +99,8 @@ Finding no_tls(const GatewayFacts& facts) {
   }
   switch (facts.tls) {
     case TlsOutcome::Silent:
+      if (facts.only_small_pass)
+        return mtu_hole(facts.where(), "TLS stalls, and with small segments it comes about");
       return {"handshake_unanswered",
               fmt::format("{} takes connections and then says nothing", facts.where()), facts.tls_detail,
               "ask the provider whether the gateway works, and the owner of the firewall whether it inspects "

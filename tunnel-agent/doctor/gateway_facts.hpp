@@ -10,6 +10,7 @@
 #include "certs/utc_time.hpp"
 #include "tunnel-agent/doctor/http_reply.hpp"
 #include "tunnel-agent/doctor/probe_address.hpp"
+#include "tunnel-agent/doctor/tls_probe.hpp"
 #include "tunnel-core/base/error.hpp"
 
 namespace culvert {
@@ -18,15 +19,6 @@ struct AddressFact {
   std::string address;  ///< "192.0.2.7:443".
   Reach reach = Reach::Silent;
   std::string detail;
-};
-
-enum class TlsOutcome {
-  NotTried,
-  Done,
-  NotTls,  ///< The other end speaks, but not TLS.
-  Ended,   ///< It ended the connection.
-  Silent,  ///< It takes the connection and says nothing.
-  Failed,  ///< An alert; `tls_detail` has it.
 };
 
 /// What the other end presented, and what certs/verification says to it.
@@ -44,10 +36,11 @@ struct PresentedCertificate {
 struct GatewayFacts {
   std::string host;
   std::uint16_t port = 443;
-  std::string proxy;                   ///< The proxy on the way, "p.lan:3128"; empty: none.
-  std::optional<Error> proxy_error;    ///< Why there is no way through it.
-  std::string resolve_error;           ///< Empty: the name resolves.
-  std::vector<AddressFact> addresses;  ///< In the resolver's order.
+  std::string proxy;                    ///< The proxy on the way, "p.lan:3128"; empty: none.
+  std::optional<Error> proxy_error;     ///< Why there is no way through it.
+  std::string resolve_error;            ///< Empty: the name resolves.
+  std::vector<AddressFact> addresses;   ///< In the resolver's order.
+  std::optional<ProbeAddress> reached;  ///< The first that connects; nothing by way of a proxy.
   TlsOutcome tls = TlsOutcome::NotTried;
   std::string tls_version;  ///< "TLSv1.3".
   std::string tls_detail;
@@ -55,6 +48,7 @@ struct GatewayFacts {
   std::optional<HttpReply> reply;        ///< To GET health, over TLS.
   std::optional<HttpReply> plain_reply;  ///< The same without TLS, asked only where TLS failed.
   certs::UtcTime asked_at{};             ///< This machine's clock when the reply came.
+  bool only_small_pass = false;          ///< TLS failed, and came about with small segments.
 
   std::string where() const { return host + ":" + std::to_string(port); }
 };

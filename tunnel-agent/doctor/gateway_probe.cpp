@@ -1,9 +1,6 @@
 // In this order: resolve, connect to all addresses at once, TLS on the first that answers, GET health.
 #include "tunnel-agent/doctor/gateway_probe.hpp"
 
-#include <openssl/err.h>
-#include <openssl/ssl.h>
-#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -15,11 +12,10 @@
 
 #include "certs/certificate.hpp"
 #include "certs/server_name.hpp"
-#include "tunnel-agent/doctor/probe_address.hpp"
 #include "tunnel-agent/doctor/probe_socket.hpp"
+#include "tunnel-agent/doctor/probe_way.hpp"
+#include "tunnel-agent/doctor/tls_probe.hpp"
 #include "tunnel-agent/network.hpp"
-#include "tunnel-core/net/openssl_handles.hpp"
-#include "tunnel-core/net/tls_error.hpp"
 
 namespace culvert {
 
@@ -64,90 +60,12 @@ UniqueFd connect_all(GatewayFacts& facts, const std::vector<ProbeAddress>& addre
     if (reasons[i] == EINPROGRESS) reasons[i] = end_connect(sockets[i], first ? in(1ms) : deadline);
     if (first && reasons[i] == EINPROGRESS) continue;
     facts.addresses.push_back(judge(addresses[i], facts.port, reasons[i]));
-    if (reasons[i] == 0 && !first) first = std::move(sockets[i]);
+    if (reasons[i] != 0 || first) continue;
+    first = std::move(sockets[i]);
+    facts.reached = addresses[i];
   }
   return first;
 }
-
-class TlsProbe {
- public:
-  TlsProbe(const GatewayFacts& facts, int fd, Instant deadline) : fd_(fd), deadline_(deadline) {
-    context_.reset(SSL_CTX_new(TLS_client_method()));
-    // Everything is looked at, nothing believed: conclusions need the certificate of an impostor.
-    SSL_CTX_set_cert_verify_callback(
-        context_.get(), [](X509_STORE_CTX*, void*) { return 1; }, nullptr);
-    ssl_.reset(SSL_new(context_.get()));
-    static constexpr unsigned char kAlpn[] = "\x08http/1.1";
-    SSL_set_alpn_protos(ssl_.get(), kAlpn, sizeof kAlpn - 1);
-    std::string name = facts.host;  // The macro for this casts constness away.
-    if (!certs::is_ip_address(name))
-      SSL_ctrl(ssl_.get(), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, name.data());
-    SSL_set_fd(ssl_.get(), fd);
-  }
-
-  void handshake(GatewayFacts& facts) {
-    ERR_clear_error();
-    for (;;) {
-      const int done = SSL_connect(ssl_.get());
-      if (done == 1) break;
-      const int system_reason = errno;
-      const int why = SSL_get_error(ssl_.get(), done);
-      if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE) {
-        if (wait_for_socket(fd_, why == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, deadline_)) continue;
-        facts.tls = TlsOutcome::Silent;
-        facts.tls_detail = "no answer to the TLS handshake within 1.5 s";
-        return;
-      }
-      return fail(facts, why, system_reason);
-    }
-    facts.tls = TlsOutcome::Done;
-    facts.tls_version = SSL_get_version(ssl_.get());
-  }
-
-  std::vector<certs::Certificate> presented() const {
-    std::vector<certs::Certificate> chain;
-    const STACK_OF(X509)* const stack = SSL_get_peer_cert_chain(ssl_.get());
-    for (int i = 0; i < sk_X509_num(stack); ++i)
-      chain.push_back(certs::Certificate::share(sk_X509_value(stack, i)));
-    return chain;
-  }
-
-  std::string exchange(const std::string& request) {
-    if (SSL_write(ssl_.get(), request.data(), static_cast<int>(request.size())) <= 0) return {};
-    std::string reply;
-    std::array<char, 4096> piece{};
-    while (reply.size() < kMostReplyBytes && !is_whole_reply(reply)) {
-      const int n = SSL_read(ssl_.get(), piece.data(), static_cast<int>(piece.size()));
-      if (n > 0) {
-        reply.append(piece.data(), static_cast<std::size_t>(n));
-      } else if (SSL_get_error(ssl_.get(), n) != SSL_ERROR_WANT_READ ||
-                 !wait_for_socket(fd_, POLLIN, deadline_)) {
-        break;
-      }
-    }
-    return reply;
-  }
-
- private:
-  static void fail(GatewayFacts& facts, int why, int system_reason) {
-    TlsFailure failure;
-    failure.doing = "TLS handshake";
-    const int reason = ERR_GET_REASON(ERR_peek_error());
-    const bool ended = why == SSL_ERROR_ZERO_RETURN || why == SSL_ERROR_SYSCALL ||
-                       reason == SSL_R_UNEXPECTED_EOF_WHILE_READING;
-    failure.end_of_stream = ended && (why != SSL_ERROR_SYSCALL || system_reason == 0);
-    if (why == SSL_ERROR_SYSCALL) failure.system_errno = system_reason;
-    facts.tls = ended                                  ? TlsOutcome::Ended
-                : reason == SSL_R_WRONG_VERSION_NUMBER ? TlsOutcome::NotTls
-                                                       : TlsOutcome::Failed;
-    facts.tls_detail = describe_tls_failure(failure).message();
-  }
-
-  int fd_;
-  Instant deadline_;
-  SslContextPtr context_;
-  SslPtr ssl_;
-};
 
 PresentedCertificate describe(const std::vector<certs::Certificate>& chain, const certs::Trust& trust,
                               const std::string& host) {
@@ -170,22 +88,27 @@ PresentedCertificate describe(const std::vector<certs::Certificate>& chain, cons
   return shown;
 }
 
-UniqueFd connect_by_proxy(GatewayFacts& facts, cloud_api::ProxyConnector& proxy, Duration patience) {
+UniqueFd connect_by_proxy(GatewayFacts& facts, cloud_api::ProxyConnector& proxy) {
   facts.proxy = proxy.settings().authority();
   const cloud_api::Wake never;
-  auto opened = proxy.connect(facts.host, facts.port, in(patience), never);
+  auto opened = proxy.connect(facts.host, facts.port, in(kProxy), never);
   if (opened) return std::move(*opened);
   facts.proxy_error = std::move(opened).error();
   return {};
 }
 
-/// A way of its own: what was sent into the first one is not taken back.
-UniqueFd connect_again(const GatewayFacts& facts, const std::vector<ProbeAddress>& addresses,
-                       cloud_api::ProxyConnector* proxy) {
-  GatewayFacts again;
-  again.host = facts.host;
-  again.port = facts.port;
-  return proxy != nullptr ? connect_by_proxy(again, *proxy, kConnect) : connect_all(again, addresses);
+/// TLS came to nothing: what does the other end say to plain HTTP, and to TLS in small segments?
+void look_closer(GatewayFacts& facts, const ProbeWay& way, const std::string& request) {
+  if (facts.tls == TlsOutcome::Silent && way.address) {
+    if (const UniqueFd small = way.dial(in(kPlain), kSmallSegment)) {
+      TlsProbe tls{facts.host, small.value(), in(kPlain)};
+      tls.handshake();
+      facts.only_small_pass = tls.outcome() == TlsOutcome::Done;
+      if (facts.only_small_pass) return;
+    }
+  }
+  if (const UniqueFd plain = way.dial(in(kPlain)))
+    facts.plain_reply = parse_http_reply(exchange_plain(plain.value(), request, in(kPlain)));
 }
 
 }  // namespace
@@ -196,19 +119,20 @@ GatewayFacts probe_gateway(const std::string& host, std::uint16_t port, const ce
   facts.host = host;
   facts.port = port;
   const std::vector<ProbeAddress> addresses = proxy != nullptr ? std::vector<ProbeAddress>{} : resolve(facts);
-  const UniqueFd socket =
-      proxy != nullptr ? connect_by_proxy(facts, *proxy, kProxy) : connect_all(facts, addresses);
+  const UniqueFd socket = proxy != nullptr ? connect_by_proxy(facts, *proxy) : connect_all(facts, addresses);
   if (!socket) return facts;
-  const std::string authority = host.find(':') == std::string::npos ? host : "[" + host + "]";
-  const std::string request = "GET /tunnel/v1/health HTTP/1.1\r\nHost: " + authority +
-                              "\r\nUser-Agent: culvert-agent doctor\r\nConnection: close\r\n\r\n";
-  TlsProbe tls{facts, socket.value(), in(kTls)};
-  tls.handshake(facts);
+  const std::string request = health_request(host);
+  const Instant until = in(kTls);
+  TlsProbe tls{facts.host, socket.value(), until};
+  tls.handshake();
+  facts.tls = tls.outcome();
+  facts.tls_version = tls.version();
+  facts.tls_detail = tls.detail();
   if (facts.tls == TlsOutcome::Done) {
     if (const auto chain = tls.presented(); !chain.empty()) facts.certificate = describe(chain, trust, host);
-    facts.reply = parse_http_reply(tls.exchange(request));
-  } else if (const UniqueFd plain = connect_again(facts, addresses, proxy)) {
-    facts.plain_reply = parse_http_reply(exchange_plain(plain.value(), request, in(kPlain)));
+    facts.reply = parse_http_reply(tls.exchange(request, until));
+  } else {
+    look_closer(facts, {host, port, facts.reached, proxy}, request);
   }
   facts.asked_at = certs::utc_now();
   return facts;

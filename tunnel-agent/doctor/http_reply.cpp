@@ -40,6 +40,10 @@ void read_field(HttpReply& reply, std::string_view line) {
     reply.server = std::move(value);
   else if (name == "date")
     reply.date = std::move(value);
+  else if (name == "connection")
+    reply.closes |= lower(value) == "close";
+  else if (name == "culvert-request-id")
+    reply.from_gateway = true;
   else if (name == "content-type")
     reply.content_type = std::move(value);
 }
@@ -50,6 +54,7 @@ std::optional<HttpReply> parse_http_reply(std::string_view bytes) {
   constexpr std::size_t kStatusAt = 9;  // Behind "HTTP/1.1 ".
   if (!bytes.starts_with("HTTP/1.") || bytes.size() < kStatusAt + 3) return std::nullopt;
   HttpReply reply;
+  reply.closes = bytes.starts_with("HTTP/1.0");
   for (const char digit : bytes.substr(kStatusAt, 3)) {
     if (digit < '0' || digit > '9') return std::nullopt;
     reply.status = reply.status * 10 + (digit - '0');

@@ -17,6 +17,9 @@ struct HttpReply {
   std::string content_type;
   std::string body;  ///< As much as was read.
 
+  bool closes = false;        ///< HTTP/1.0, or Connection: close.
+  bool from_gateway = false;  ///< It has Culvert-Request-Id, which gateways give to every answer.
+
   bool is_gateway_health() const;  ///< 200 with the object of docs/rest-api.md.
   /// The answerer's clock: `time` of a gateway's health, else the Date header.
   std::optional<certs::UtcTime> time() const;

@@ -1,6 +1,8 @@
 #include "tunnel-agent/doctor/probe_address.hpp"
 
 #include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 
 #include <cerrno>
@@ -69,9 +71,10 @@ Reach reach_of(int reason) {
   }
 }
 
-int start_connect(const ProbeAddress& address, UniqueFd& fd) {
+int start_connect(const ProbeAddress& address, UniqueFd& fd, int max_segment) {
   fd = UniqueFd{::socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
   if (!fd) return errno;
+  if (max_segment != 0) ::setsockopt(fd.value(), IPPROTO_TCP, TCP_MAXSEG, &max_segment, sizeof max_segment);
   const auto* const where = reinterpret_cast<const sockaddr*>(&address.storage);
   return ::connect(fd.value(), where, address.size) == 0 ? 0 : errno;
 }

@@ -37,8 +37,9 @@ struct Resolution {
 /// At most 8 addresses. A resolver that does not answer is left to itself.
 Resolution resolve_name(const std::string& host, std::uint16_t port, Duration patience);
 
+/// @param max_segment  bytes of payload in each segment, both ways; 0: as usual.
 /// @return 0 (connected already), EINPROGRESS, or why not.
-int start_connect(const ProbeAddress& address, UniqueFd& fd);
+int start_connect(const ProbeAddress& address, UniqueFd& fd, int max_segment = 0);
 /// Waits for what start_connect() began. @return 0, EINPROGRESS after the deadline, or why not.
 int end_connect(const UniqueFd& fd, Instant deadline);
 

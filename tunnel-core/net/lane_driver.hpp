@@ -13,6 +13,7 @@
 #include "tunnel-core/base/limits.hpp"
 #include "tunnel-core/mux/session.hpp"
 #include "tunnel-core/net/lane_carrier.hpp"
+#include "tunnel-core/net/line_facts.hpp"
 #include "tunnel-core/net/tls_stream.hpp"
 
 namespace culvert {
@@ -28,6 +29,7 @@ class LaneDriver : public std::enable_shared_from_this<LaneDriver> {
   void start(std::string_view preface, ByteSpan leftover);
   LaneId id() const { return id_; }
   Carrier carrier() const { return kind_; }
+  std::optional<LineFacts> line() const { return line_facts(stream_->socket().native_handle()); }
 
   enum class Transmitted { Idle, More, Blocked };
   /// Seals and sends what the session has for this lane, 256 KiB at most; `More` if it may have more.

@@ -127,6 +127,7 @@ void SessionDriver::deliver_stream_events() {
         }
         break;
       case kOpened:
+        observer_.handle_opened(event->stream, event->info);
         break;
       case kReadable:
         relay->handle_readable();
@@ -227,6 +228,11 @@ void SessionDriver::arm_timer() {
     driver.session_.handle_timeout(driver.now_);
     driver.flush();
   });
+}
+
+std::optional<LineFacts> SessionDriver::line_of(LaneId id) const {
+  const auto at = lanes_.find(id);
+  return at == lanes_.end() ? std::nullopt : at->second->line();
 }
 
 void SessionDriver::release_idle_memory() {

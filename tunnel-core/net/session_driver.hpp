@@ -70,6 +70,8 @@ class SessionDriver {
   Role role() const { return role_; }
   Session& session() { return session_; }
   const Session& session() const { return session_; }
+  /// Of one lane; nothing when it is gone or the kernel does not tell.
+  std::optional<LineFacts> line_of(LaneId id) const;
   SlabPool& slabs() { return thread_.slabs(); }
   Instant now() const { return now_; }
   void refresh_now() { now_ = thread_.clock().now(); }

@@ -28,6 +28,8 @@ class TwoHosts:
         for end, address in ((self.near, NEAR), (self.far, FAR)):
             command(*end, "ip", "link", "set", "lo", "up")
             command(*end, "ip", "address", "add", f"{address}/24", "dev", "cable")
+            # Segments as they are on a wire, so that rules on their length mean something.
+            command(*end, "ip", "link", "set", "cable", "gso_max_segs", "1")
             command(*end, "ip", "link", "set", "cable", "up")
 
     def firewall(self, end: list[str], *rules: str, chain: str = "input") -> None:

@@ -1,9 +1,11 @@
 // Conclusions of the doctor, from facts made up here: no network, no clock.
 #include <catch2/catch.hpp>
+#include <map>
 
 #include "tunnel-agent/doctor/agent_check.hpp"
 #include "tunnel-agent/doctor/gateway_conclusions.hpp"
 #include "tunnel-agent/doctor/machine_check.hpp"
+#include "tunnel-agent/doctor/path_probe.hpp"
 #include "tunnel-agent/doctor/probe_socket.hpp"
 
 using namespace culvert;
@@ -163,31 +165,136 @@ TEST_CASE("Doctor: a disk without room for bytes or for files is full", "[doctor
 
 TEST_CASE("Doctor: control that works beside lanes that cannot be made is data that is blocked", "[doctor]") {
   const json down = status("down", "00000000000004d2", "", 0, 0);
-  const auto findings = conclude_status(down, down, kWorks);
+  const auto findings = conclude_status({down, down}, kWorks);
   REQUIRE(ids(findings) == Ids{"data_blocked"});
   CHECK(findings.front().cause == "control works but data is blocked");
-  CHECK(ids(conclude_status(status("down", "", "", 0, 0), status("down", "", "", 0, 0), kWorks)) ==
+  CHECK(ids(conclude_status({status("down", "", "", 0, 0), status("down", "", "", 0, 0)}, kWorks)) ==
         Ids{"session_down"});
-  CHECK(conclude_status(down, down, {}).empty());  // The way there is at fault, which another finding says.
-  CHECK(conclude_status(status("up", "1", "source", 0, 0), down, kWorks).empty());  // Just coming back.
+  CHECK(conclude_status({down, down}, {}).empty());  // The way there is at fault, which another finding says.
+  CHECK(conclude_status({status("up", "1", "source", 0, 0), down}, kWorks).empty());  // Just coming back.
 }
 
-TEST_CASE("Doctor: lanes that carry nothing while bytes wait are data that is blocked", "[doctor]") {
+TEST_CASE("Doctor: lanes that get no byte back while bytes wait are data that is blocked", "[doctor]") {
   const json stuck = status("up", "1", "line", 4096, 100);
-  CHECK(ids(conclude_status(stuck, stuck, kWorks)) == Ids{"data_blocked"});
-  CHECK(conclude_status(status("up", "1", "source", 0, 100), status("up", "1", "source", 0, 100), kWorks)
+  json alive = stuck;
+  alive["lanes"][0]["received_bytes"] = 8;
+  CHECK(ids(conclude_status({stuck, stuck}, kWorks)) == Ids{"data_blocked"});
+  CHECK(ids(conclude_status({stuck, alive, alive}, kWorks)) == Ids{"data_blocked"});
+  CHECK(ids(conclude_status({stuck, alive}, kWorks)) == Ids{"limited_by_line"});
+  CHECK(conclude_status({status("up", "1", "source", 0, 100), status("up", "1", "source", 0, 100)}, kWorks)
             .empty());
 }
 
-TEST_CASE("Doctor: what limits a busy session is told apart, and a source that gives less is no trouble",
-          "[doctor]") {
-  for (const std::string limit : {"window", "memory", "line"}) {
-    CHECK(ids(conclude_status(status("up", "1", limit, 9, 1), status("up", "1", limit, 9, 2), kWorks)) ==
-          Ids{"limited_by_" + limit});
+namespace {
+
+/// Three looks, a second apart, of one lane.
+struct Busy {
+  std::string limit = "line";
+  double backlog = 1e6;
+  double bytes_per_s = 1e6;
+  double rtt_ms = 20;
+  double least_rtt_ms = 20;
+  double resent_each_s = 0;
+  double cpu_ms_each_s = 100;
+  double late_rate = 1;  ///< Of the second span, over the first.
+
+  std::vector<json> looks() const {
+    std::vector<json> all;
+    double sent = 0;
+    for (int i = 0; i < 3; ++i) {
+      json look = status("up", "1", limit, 1, 0);
+      look["backlog_bytes"] = backlog;
+      look["data_thread"] = {{"cpu_ms", cpu_ms_each_s * i}, {"age_ms", 1000.0 * i}};
+      look["lanes"] = {{{"id", 1},
+                        {"state", "up"},
+                        {"rtt_ms", rtt_ms},
+                        {"sent_bytes", sent},
+                        {"received_bytes", i},
+                        {"segments_sent", 1000 * i},
+                        {"segments_resent", resent_each_s * i},
+                        {"tcp_rtt_ms", rtt_ms},
+                        {"tcp_least_rtt_ms", least_rtt_ms}}};
+      all.push_back(look);
+      sent += bytes_per_s * (i == 0 ? 1 : late_rate);
+    }
+    return all;
   }
-  CHECK(
-      conclude_status(status("up", "1", "source", 9, 1), status("up", "1", "source", 9, 2), kWorks).empty());
-  CHECK(conclude_status(status("up", "1", "source", 9, 1), status("up", "1", "line", 9, 2), kWorks).empty());
+};
+
+Ids limits(const Busy& busy) {
+  return ids(conclude_status(busy.looks(), kWorks));
+}
+
+}  // namespace
+
+TEST_CASE("Doctor: what limits a busy session is told apart", "[doctor]") {
+  CHECK(limits({}) == Ids{"limited_by_line"});
+  CHECK(limits({.resent_each_s = 10}) == Ids{"limited_by_loss"});
+  CHECK(limits({.cpu_ms_each_s = 950}) == Ids{"limited_by_cpu"});
+  CHECK(limits({.rtt_ms = 60}) == Ids{"limited_by_shaper"});
+  CHECK(limits({.rtt_ms = 60, .late_rate = 2}) == Ids{"limited_by_line"});
+  CHECK(limits({.limit = "memory"}) == Ids{"limited_by_memory"});
+  CHECK(limits({.limit = "limit"}) == Ids{"limited_by_limit"});
+  CHECK(limits({.limit = "window", .backlog = 40e3}) == Ids{"limited_by_window"});
+  CHECK(limits({.limit = "window", .backlog = 4e6}) == Ids{"limited_by_target"});
+  CHECK(limits({.limit = "window", .bytes_per_s = 0}) == Ids{"limited_by_target"});
+  CHECK(limits({.limit = "source"}).empty());
+  CHECK(limits({.backlog = 0}).empty());
+}
+
+TEST_CASE("Doctor: a full line, a slow target and a set limit are notes, which make nothing unhealthy",
+          "[doctor]") {
+  for (const Busy& busy : {Busy{}, Busy{.rtt_ms = 60}, Busy{.limit = "limit"}, Busy{.limit = "window"}})
+    CHECK(is_healthy(conclude_status(busy.looks(), kWorks)));
+  CHECK_FALSE(is_healthy(conclude_status(Busy{.resent_each_s = 10}.looks(), kWorks)));
+  CHECK_FALSE(is_healthy(conclude_status(Busy{.limit = "memory"}.looks(), kWorks)));
+}
+
+TEST_CASE("Doctor: a target's trouble is told by its reason, and gone when a stream has opened", "[doctor]") {
+  for (const auto& [reason, wanted] :
+       std::map<std::string, std::string>{{"target_unknown", "target_not_allowed"},
+                                          {"target_not_allowed", "target_not_allowed"},
+                                          {"target_refused", "target_refused"},
+                                          {"target_timed_out", "target_unreachable"},
+                                          {"target_name_unresolved", "target_unreachable"},
+                                          {"socket_failed", "target_half_open"}}) {
+    json look = status("up", "1", "source", 0, 0);
+    look["forwards"] = {
+        {{"name", "db"},
+         {"state", "listening"},
+         {"error", ""},
+         {"target_trouble", {{"reason", reason}, {"text", "Connection timed out"}, {"at", "t"}}}}};
+    CHECK(ids(conclude_status({look, look}, kWorks)) == Ids{wanted});
+    look["forwards"][0]["target_trouble"] = nullptr;
+    CHECK(conclude_status({look, look}, kWorks).empty());
+  }
+}
+
+TEST_CASE("Doctor: an upgrade that a stranger answers is refused, one that a broken front answers is not",
+          "[doctor]") {
+  PathFacts facts;
+  facts.upgrade_reply = parse_http_reply("HTTP/1.1 401 Unauthorized\r\nCulvert-Request-Id: 1\r\n\r\n");
+  CHECK(conclude_path(facts).empty());
+  facts.upgrade_reply = parse_http_reply("HTTP/1.1 502 Bad Gateway\r\n\r\n");
+  CHECK(conclude_path(facts).empty());
+  facts.upgrade_reply = parse_http_reply("HTTP/1.1 403 Forbidden\r\nServer: box\r\n\r\n");
+  CHECK(ids(conclude_path(facts)) == Ids{"upgrade_refused"});
+  CHECK_FALSE(is_healthy(conclude_path(facts)));
+  facts.websocket_passes = true;
+  CHECK(is_healthy(conclude_path(facts)));
+}
+
+TEST_CASE("Doctor: idle connections are cut where every longer wait is cut too", "[doctor]") {
+  PathFacts facts;
+  facts.idle = {{1s, true, false, false}, {3s, true, true, true}, {5s, true, true, false}};
+  const auto findings = conclude_path(facts);
+  REQUIRE(ids(findings) == Ids{"idle_cut"});
+  CHECK(findings.front().cause.find("3.0 s") != std::string::npos);
+  facts.idle.back().cut = false;
+  CHECK(conclude_path(facts).empty());
+  facts.idle.clear();
+  facts.large_lost = true;
+  CHECK(ids(conclude_path(facts)) == Ids{"mtu_hole"});
 }
 
 TEST_CASE("Doctor: a site that the gateway refuses is told from a gateway in trouble", "[doctor]") {

@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+"""culvert-agent doctor on ways that answer and are faulty all the same, between two network namespaces: large segments that
+get lost, a NAT that forgets idle connections, a target that vanishes; and what limits a busy session: a slow target, a
+shaper, loss, the processor, a limit of its own. A limit that is nobody's fault is a note and leaves the exit code at 0."""
+import subprocess
+import textwrap
+from pathlib import Path
+
+from support.far_pair import FarPair
+from support.scenario import check, main, wait_until
+from support.two_hosts import FAR, NEAR, TwoHosts, command
+
+PORT, TARGET = 10003, 7000
+SINK = textwrap.dedent("""
+    import socket, sys, time
+    address, port, pause = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+    listener = socket.create_server((address, port))
+    print("ready", flush=True)
+    while True:
+        peer, _ = listener.accept()
+        try:
+            while peer.recv(65536):
+                time.sleep(pause)
+        except OSError:
+            pass
+""")
+SOURCE = textwrap.dedent("""
+    import socket, sys
+    stream = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+    print("ready", flush=True)
+    try:
+        while True:
+            stream.sendall(bytes(65536))
+    except OSError:
+        pass
+""")
+BUSY = "print('ready', flush=True)\nwhile True: pass"
+
+
+def scenario(folder: Path) -> None:
+    hosts = TwoHosts()
+    pair = None
+    try:
+        pair = FarPair(hosts, folder)
+        pair.healthy()
+        segments(hosts, pair)
+        idle(hosts, pair)
+        pair.start_agent()
+        pair.healthy()
+        vanishing_target(hosts, pair)
+        limits(hosts, pair)
+    finally:
+        if pair is not None:
+            pair.stop()
+        hosts.close()
+
+
+def segments(hosts: TwoHosts, pair: FarPair) -> None:
+    hosts.firewall(hosts.near, "tcp sport 443 ip length > 1000 drop")
+    pair.finds("mtu_hole", "small segments")
+    hosts.no_firewall()
+    hosts.firewall(hosts.far, "tcp dport 443 ip length > 1000 drop")
+    pair.finds("mtu_hole", "segments of 536 bytes")
+    hosts.no_firewall()
+    pair.healthy()
+
+
+def idle(hosts: TwoHosts, pair: FarPair) -> None:
+    hosts.firewall(hosts.near, "ct state invalid drop", chain="output")
+    command(*hosts.near, "sysctl", "-qw", "net.netfilter.nf_conntrack_tcp_loose=0",
+            "net.netfilter.nf_conntrack_tcp_timeout_established=2")
+    pair.finds("idle_cut", "3.0 s", "1.5 s still did")
+    hosts.no_firewall()
+    pair.healthy()
+
+
+def vanishing_target(hosts: TwoHosts, pair: FarPair) -> None:
+    target = pair.python(hosts.near, SINK, NEAR, str(TARGET), "0", name="target")
+    pair.forward("vanishing", f"{NEAR}:{TARGET}", PORT)
+    command(*hosts.far, "sysctl", "-qw", "net.ipv4.tcp_retries2=3")
+    source = pair.python(hosts.near, SOURCE, str(PORT), name="source")
+    wait_until("bytes at the target", lambda: pair.status()["lanes"][0]["sent_bytes"] > 1_000_000)
+    hosts.firewall(hosts.far, f"tcp sport {TARGET} drop")
+    wait_until("the end of the stream", lambda: pair.status()["streams"]["open"] == 0)
+    source.kill()
+    pair.finds("target_half_open", "vanishing", "timed out")
+    hosts.no_firewall()
+    source = pair.python(hosts.near, SOURCE, str(PORT), name="source")
+    wait_until("the target to be well again", lambda: pair.status()["forwards"][0]["target_trouble"] is None)
+    source.kill()
+    target.kill()
+    pair.customer("forward", "remove", "vanishing")
+
+
+def limits(hosts: TwoHosts, pair: FarPair) -> None:
+    cable, sinks = ("dev", "cable"), {}
+    for name, pause, port in (("quick", "0", 7001), ("slow", "0.1", 7002)):
+        pair.forward(name, f"{FAR}:{port}", PORT + port - 7000)
+        sinks[name] = pair.python(hosts.far, SINK, FAR, str(port), pause, name=name)
+
+    def busy(port: int) -> subprocess.Popen:
+        before = pair.status()["lanes"][0]["sent_bytes"]
+        source = pair.python(hosts.near, SOURCE, str(port), name="source")
+        wait_until("a busy session", lambda: pair.status()["lanes"][0]["sent_bytes"] > before + 500_000)
+        return source
+
+    source = busy(PORT + 2)
+    wait_until("a full window", lambda: pair.status()["session"]["limited_by"] == "window")
+    pair.finds("limited_by_target", "slower", note=True)
+    source.kill()
+    sinks["slow"].kill()
+    wait_until("the stream's end", lambda: pair.status()["streams"]["open"] == 0)
+
+    command(*hosts.near, "tc", "qdisc", "add", *cable, "root", "tbf", "rate", "20mbit", "burst", "20k", "latency", "200ms")
+    source = busy(PORT + 1)
+    sent = pair.status()["lanes"][0]["sent_bytes"]
+    wait_until("a steady flow", lambda: pair.status()["lanes"][0]["sent_bytes"] > sent + 5_000_000)
+    pair.finds("limited_by_shaper", "Mbit/s", note=True)
+    hosts.firewall(hosts.far, "tcp dport 443 numgen random mod 100 < 3 drop")
+    pair.finds("limited_by_loss", "sent again")
+    hosts.no_firewall()
+    command(*hosts.near, "tc", "qdisc", "del", *cable, "root")
+    pair.customer("limit", "set", "--up", "10Mbit/s")
+    wait_until("the limit at work", lambda: pair.status()["session"]["limited_by"] == "limit")
+    pair.finds("limited_by_limit", "bandwidth limit", note=True)
+    pair.customer("limit", "set", "--up", "unlimited")
+    source.kill()
+    pair.stop_agent()
+
+    loops = [pair.python(["taskset", "-c", "0"], BUSY, name=f"loop{i}") for i in range(3)]
+    pair.start_agent("taskset", "-c", "0")
+    source = busy(PORT + 1)
+    pair.finds("limited_by_cpu", "waits for a processor")
+    for process in (source, *loops):
+        process.kill()
+    check("and the session is still up", pair.status()["session"]["state"] == "up")
+
+
+main(scenario)

@@ -1,0 +1,76 @@
+"""A gateway on the far one of two hosts, an agent on the near one, and the doctor beside the agent."""
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Optional
+
+from support.scenario import BIN, Done, Process, check, wait_until
+from support.two_hosts import FAR, TwoHosts, command
+
+
+class FarPair:
+    def __init__(self, hosts: TwoHosts, folder: Path):
+        self.hosts, self.folder = hosts, folder
+        self.gateway_config, self.agent_config = folder / "gateway/gateway.toml", folder / "agent/agent.toml"
+        self.agent: Optional[Process] = None
+        command(str(BIN / "culvert-gateway"), "init", "--data", str(folder / "gateway"), "--hostname", FAR,
+                "--listen", f"{FAR}:443")
+        self.gateway = Process([*hosts.far, str(BIN / "culvert-gateway"), "run", "--config", str(self.gateway_config)],
+                               folder / "gateway.log", ready="ready")
+        self.provider("org", "add", "demo")
+        joining = self.provider("join-token", "demo", "here").strip()
+        command(*hosts.near, str(BIN / "culvert-agent"), "join", joining, "--data", str(folder / "agent"))
+
+    def provider(self, *words: str) -> str:
+        return command(str(BIN / "culvert-gateway"), *words, "--config", str(self.gateway_config))
+
+    def customer(self, *words: str) -> str:
+        return command(*self.hosts.near, str(BIN / "culvert-agent"), *words, "--config", str(self.agent_config))
+
+    def start_agent(self, *before: str) -> None:
+        self.agent = Process([*self.hosts.near, *before, str(BIN / "culvert-agent"), "run", "--config", str(self.agent_config)],
+                             self.folder / "agent.log", ready="ready")
+        wait_until("a session", lambda: self.status()["session"]["state"] == "up")
+
+    def stop_agent(self) -> None:
+        if self.agent is not None:
+            self.agent.kill()
+            self.agent = None
+
+    def status(self) -> dict:
+        return json.loads(self.customer("status", "--json"))
+
+    def forward(self, name: str, target: str, port: int) -> None:
+        self.provider("target", "add", "demo", name, target)
+        self.customer("forward", "add", name, "--port", str(port))
+
+    def doctor(self) -> tuple[Done, list[dict]]:
+        began = time.monotonic()
+        words = [*self.hosts.near, str(BIN / "culvert-agent"), "doctor", "--json", "--config", str(self.agent_config)]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+        check(f"it took {time.monotonic() - began:.1f} s", time.monotonic() - began < 10)
+        return Done(done.returncode, done.stdout, done.stderr), json.loads(done.stdout or "{}")["findings"]
+
+    def finds(self, wanted: str, *pieces: str, note: bool = False) -> None:
+        done, findings = self.doctor()
+        found = [finding["id"] for finding in findings]
+        check(f"{wanted} is found{' as a note' if note else ''}, and nothing else",
+              found == [wanted] and done.code == (0 if note else 1), done)
+        shown = f"{findings[0]['cause']}. {findings[0]['evidence']}"
+        check(f"  {shown}", all(piece in shown for piece in pieces), findings)
+
+    def healthy(self) -> None:
+        done, findings = self.doctor()
+        check("nothing is found on a healthy set-up", done.code == 0 and not findings, done)
+
+    def python(self, end: list[str], text: str, *words: str, name: str = "python") -> Process:
+        """A program of a few lines on one of the hosts; it prints `ready` when it is."""
+        return Process([*end, sys.executable, "-c", text, *words], self.folder / f"{name}.log", ready="ready")
+
+    def stop(self) -> None:
+        self.stop_agent()
+        self.gateway.kill()

@@ -1,0 +1,171 @@
+// What a busy session waits for, from what its agent says of it twice and more: the same in all looks, with
+// bytes waiting in each.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "tunnel-agent/doctor/agent_check.hpp"
+
+namespace culvert {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr double kBusyThread = 0.9;  ///< Running, or waiting for a processor.
+constexpr double kLossy = 0.005;     ///< Of segments sent again; CUBIC gives up long before 1 %.
+constexpr std::uint64_t kLeastSegments = 200;
+constexpr double kStandingQueue = 2;  ///< Round trip now, over the shortest of late.
+constexpr double kQueueMs = 2;        ///< … and longer by at least this.
+constexpr double kSteady = 0.1;       ///< How far the rates of two spans may differ under a shaper.
+constexpr double kHeldByTarget = 4;   ///< Round trips that bytes stay away before a target is to blame.
+constexpr double kTargetMs = 200;
+
+std::string limit_of(const json& look) {
+  const auto found = look.at("session").find("limited_by");
+  return found != look.at("session").end() && found->is_string() ? found->get<std::string>() : std::string{};
+}
+
+double number(const json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_number() ? found->get<double>() : 0;
+}
+
+double age_ms(const json& look) {
+  return look.contains("data_thread") ? number(look["data_thread"], "age_ms") : 0;
+}
+
+/// Over all lanes of the later look; one that is new began at 0.
+double grown(const json& before, const json& now, const char* key) {
+  double sum = 0;
+  for (const json& lane : now.at("lanes")) {
+    sum += number(lane, key);
+    for (const json& old : before.at("lanes")) {
+      if (old.at("id") == lane.at("id")) sum -= number(old, key);
+    }
+  }
+  return sum;
+}
+
+double rate(const json& before, const json& now) {
+  const double span = age_ms(now) - age_ms(before);
+  return span <= 0 ? 0 : grown(before, now, "sent_bytes") / span * 1000;
+}
+
+class LimitCheck {
+ public:
+  explicit LimitCheck(const std::vector<json>& looks)
+      : looks_(looks), first_(looks.front()), last_(looks.back()), rate_(rate(first_, last_)) {}
+
+  std::vector<Finding> run() const {
+    const std::string limit = limit_of(last_);
+    const bool same =
+        std::all_of(looks_.begin(), looks_.end(), [&](const json& look) { return limit_of(look) == limit; });
+    const bool wait = std::all_of(looks_.begin(), looks_.end(),
+                                  [](const json& look) { return number(look, "backlog_bytes") > 0; });
+    // A limit of our own keeps bytes with their sources.
+    if (same && limit == "limit") {
+      return {note("limited_by_limit", "a bandwidth limit of this agent holds its sources back", "",
+                   "nothing is broken; culvert-agent limit list shows it")};
+    }
+    if (!wait) return {};
+    if (part_of_span("cpu_ms") + part_of_span("wait_ms") >= kBusyThread) return {by_cpu()};
+    if (!same) return {};
+    if (limit == "line") return {by_line()};
+    if (limit == "window") return {by_window()};
+    if (limit == "memory") {
+      return {{"limited_by_memory", "the agent's memory for data on its way is used up", seen(""),
+               "raise [limits] session_memory in agent.toml and start the agent again"}};
+    }
+    return {};
+  }
+
+ private:
+  std::string seen(const std::string& more) const {
+    return fmt::format("{:.0f} bytes wait, {:.1f} Mbit/s leave{}{}", number(last_, "backlog_bytes"),
+                       rate_ * 8 / 1e6, more.empty() ? "" : "; ", more);
+  }
+
+  Finding note(std::string id, std::string cause, const std::string& more, std::string advice) const {
+    return {std::move(id), std::move(cause), seen(more), std::move(advice), true};
+  }
+
+  double part_of_span(const char* key) const {
+    if (!last_.contains("data_thread") || !first_.contains("data_thread")) return 0;
+    const double span = age_ms(last_) - age_ms(first_);
+    return span <= 0 ? 0 : (number(last_["data_thread"], key) - number(first_["data_thread"], key)) / span;
+  }
+
+  Finding by_cpu() const {
+    return {"limited_by_cpu", "the agent's processor is the limit: its data thread has no time left",
+            seen(fmt::format("the data thread runs {:.0f} % of the time and waits for a processor {:.0f} %",
+                             part_of_span("cpu_ms") * 100, part_of_span("wait_ms") * 100)),
+            "give this machine a faster core, or take other load from it"};
+  }
+
+  /// The shortest and the present round trip of the lane that says most.
+  std::pair<double, double> round_trips() const {
+    std::pair<double, double> best{0, 0};
+    double most = -1;
+    for (const json& lane : last_.at("lanes")) {
+      if (number(lane, "sent_bytes") <= most) continue;
+      most = number(lane, "sent_bytes");
+      best = {number(lane, "tcp_least_rtt_ms"), number(lane, "tcp_rtt_ms")};
+    }
+    return best;
+  }
+
+  Finding by_line() const {
+    const double sent = grown(first_, last_, "segments_sent");
+    const double lost = sent <= 0 ? 0 : grown(first_, last_, "segments_resent") / sent;
+    if (sent >= static_cast<double>(kLeastSegments) && lost >= kLossy) {
+      return {"limited_by_loss", "the line to the gateway loses packets",
+              seen(fmt::format("{:.1f} % of {:.0f} segments had to be sent again", lost * 100, sent)),
+              "have the owner of the network look for a bad link, a duplex mismatch or a policer that drops"};
+    }
+    const auto [least, present] = round_trips();
+    const double early = rate(first_, looks_[looks_.size() / 2]);
+    const double late = rate(looks_[looks_.size() / 2], last_);
+    const bool steady = early > 0 && std::abs(early - late) <= kSteady * std::max(early, late);
+    if (steady && present >= least * kStandingQueue && present >= least + kQueueMs) {
+      return note("limited_by_shaper",
+                  "something on the way gives this site a steady rate and queues what is more: a shaper, "
+                  "or the slowest link",
+                  fmt::format("round trip {:.1f} ms, {:.1f} ms without that queue", present, least),
+                  "nothing is broken; if more was promised, ask the owner of the line what rate is set");
+    }
+    return note("limited_by_line", "the line to the gateway is full: sources give more than it carries", "",
+                "nothing is broken; if the line should carry more, look for other traffic");
+  }
+
+  /// By how long bytes stay away (backlog over rate, Little's law): about a round trip where a window is too
+  /// small, longer where the target holds them.
+  Finding by_window() const {
+    double round_trip = 0;
+    for (const json& lane : last_.at("lanes")) round_trip = std::max(round_trip, number(lane, "rtt_ms"));
+    const double away_ms = rate_ <= 0 ? 1e9 : number(last_, "backlog_bytes") / rate_ * 1000;
+    const std::string how_long =
+        rate_ <= 0
+            ? "nothing is taken"
+            : fmt::format("bytes stay away for {:.0f} ms at {:.1f} ms of round trip", away_ms, round_trip);
+    if (away_ms > kHeldByTarget * round_trip + kTargetMs) {
+      return note("limited_by_target", "the far end takes no more: its targets are slower than the sources",
+                  how_long, "look at load and disk of the targets, or ask the provider to");
+    }
+    return note("limited_by_window", "the window is the limit: more could be on its way at once", how_long,
+                "nothing is broken; if it lasts, raise session_memory at agent and gateway");
+  }
+
+  const std::vector<json>& looks_;
+  const json& first_;
+  const json& last_;
+  const double rate_;
+};
+
+}  // namespace
+
+std::vector<Finding> conclude_limit(const std::vector<json>& looks) {
+  return LimitCheck{looks}.run();
+}
+
+}  // namespace culvert

@@ -1,0 +1,21 @@
+// What the kernel knows of a lane's way, for diagnosis.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "tunnel-core/base/time.hpp"
+
+namespace culvert {
+
+struct LineFacts {
+  std::uint64_t segments_sent = 0;    ///< Of this connection, those sent again included.
+  std::uint64_t segments_resent = 0;  ///< Taken for lost.
+  Duration round_trip{};              ///< Smoothed: with what stands in queues.
+  Duration least_round_trip{};        ///< The shortest of late: without queues.
+};
+
+/// TCP_INFO of a connected socket; nothing where the kernel does not tell all of it.
+std::optional<LineFacts> line_facts(int fd);
+
+}  // namespace culvert
