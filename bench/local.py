@@ -106,7 +106,7 @@ class Run:
         for key, measure in self.steps():
             self.say(f"  {key}")
             for peer in peers:
-                if key == "beside_idle" and not peer.can_hold(measures.BUSY_BESIDE):
+                if key == "beside_idle" and not (peer.shows_idle_cost and peer.can_hold(measures.BUSY_BESIDE)):
                     continue
                 round_[peer.name][key] = self.try_peer(peer, key, lambda: measure(peer))
         return round_

@@ -19,7 +19,7 @@ OPENERS = (1, 16)
 STREAMS = (1, 11)
 BUSY_BESIDE = 5000
 IDLE = (1000, 10_000)
-OPENING_SECONDS = 40
+OPENING_SECONDS = 25
 
 
 def throughput(load: Load, peer: Direct, streams: int, gib: float) -> dict:

@@ -20,6 +20,7 @@ class Direct:
     key, name = "direct", "direct"
     most_idle = 0  # Streams that it can hold open, as far as descriptors allow.
     descriptors_each = 2  # Of one proxy, for one stream.
+    shows_idle_cost = False  # Whether one busy stream is measured beside thousands of idle ones, which takes a while to open.
 
     def __init__(self, load: Load, folder: Path):
         self.load, self.folder = load, folder
@@ -84,6 +85,7 @@ class Stunnel(Tunnelled):
 
 class Haproxy(Tunnelled):
     key, name, kind = "haproxy", tunnels.Haproxy.name, tunnels.Haproxy
+    shows_idle_cost = True
 
 
 class HaproxyLarge(Tunnelled):
@@ -122,6 +124,7 @@ class Pair(LocalPair):
 class Culvert(Direct):
     key, name = "culvert", "Culvert"
     most_idle = 10_000
+    shows_idle_cost = True
     descriptors_each = 1
 
     def start(self) -> None:
