@@ -50,13 +50,13 @@ COLUMNS = [
     ("GB/s", "11 str", 2, lambda f, p: f.median(p, "streams_11", "gb_per_s")),
     ("CPU-s", "/GB 1", 2, lambda f, p: f.median(p, "streams_1", "cpu_s_per_gb")),
     ("CPU-s", "/GB 11", 2, lambda f, p: f.median(p, "streams_11", "cpu_s_per_gb")),
-    ("slow/", "fast 11", 2, lambda f, p: f.median(p, "streams_11", "share")),
+    ("slow/", "fast", 2, lambda f, p: f.median(p, "streams_11", "share")),
     ("64 B", "p50 us", 0, lambda f, p: f.median(p, "alone", "p50_us")),
     ("64 B", "p99 us", 0, lambda f, p: f.median(p, "alone", "p99_us")),
-    ("p99 at", "1Gbit/s", 0, lambda f, p: f.median(p, "held", "p99_us")),
+    ("p99 at", "1 Gb/s", 0, lambda f, p: f.median(p, "held", "p99_us")),
     ("p99 at", "bulk", 0, lambda f, p: f.median(p, "bulk", "p99_us")),
-    ("opens/s", "1", 0, lambda f, p: f.median(p, "opens_1", "opens_per_s")),
-    ("opens/s", "16", 0, lambda f, p: f.median(p, "opens_16", "opens_per_s")),
+    ("open/s", "1", 0, lambda f, p: f.median(p, "opens_1", "opens_per_s")),
+    ("open/s", "16", 0, lambda f, p: f.median(p, "opens_16", "opens_per_s")),
     ("KiB of", "1,000", 1, lambda f, p: f.idle(p, "kib_per_stream", str(IDLE[0]))),
     ("KiB of", "10,000", 1, lambda f, p: f.idle(p, "kib_per_stream", str(IDLE[1]))),
     ("idle", "CPU %", 2, lambda f, p: f.idle(p, "cpu_percent")),
@@ -65,7 +65,7 @@ COLUMNS = [
 ]
 LEGEND = f"""\
 Medians. CPU-s/GB: both proxies, not the load generator. Round trips of 64 bytes: alone, beside a bulk stream held to
-1 Gbit/s, beside one that nothing holds. opens/s: one at a time, {OPENERS[1]} at once. KiB: resident, for each idle stream,
+1 Gbit/s, beside one that nothing holds. open/s: one at a time, {OPENERS[1]} at once. KiB: resident, for each idle stream,
 both ends together, with {IDLE[0]:,} and {IDLE[1]:,}. idle CPU: of {IDLE[0]:,} idle streams, per cent of one core.
 x CPU: CPU-s/GB of one stream beside {BUSY_BESIDE:,} idle ones, of that without."""
 
@@ -76,9 +76,9 @@ def _cell(value: Optional[float], digits: int) -> str:
 
 def table(result: dict) -> str:
     figures = Figures(result)
-    lines = [f"{'':<19}" + "".join(f"{column[row]:>8}" for column in COLUMNS) for row in (0, 1)]
+    lines = [f"{'':<19}" + "".join(f"{column[row]:>7}" for column in COLUMNS) for row in (0, 1)]
     for name in result["peers"]:
-        lines.append(f"{name:<19}" + "".join(f"{_cell(what(figures, name), digits):>8}" for _, _, digits, what in COLUMNS))
+        lines.append(f"{name:<19}" + "".join(f"{_cell(what(figures, name), digits):>7}" for _, _, digits, what in COLUMNS))
     return "\n".join(lines)
 
 

@@ -1,6 +1,7 @@
 """bench/RESULTS.md, written by `./dev bench local --results`: figures with everything they have to be read with."""
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 from local_report import LEGEND, noise, sites_line, table, verdicts
@@ -8,13 +9,15 @@ from local_report import LEGEND, noise, sites_line, table, verdicts
 
 def write_results(file: Path, result: dict) -> None:
     machine, arguments = result["machine"], result["arguments"]
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    versions = textwrap.fill(", ".join(f"{name} {version}" for name, version in machine["versions"].items()), 118,
+                             subsequent_indent="  ", break_on_hyphens=False)
     parts = [
         "# Results of `./dev bench local`",
         "Written by `./dev bench local --results bench/RESULTS.md`; [README.md](README.md) says how it is measured.",
         f"- {machine['date']}, Culvert {machine['culvert']}, {len(result['rounds'])} rounds of {arguments['gib']:g} GiB and "
         f"{arguments['seconds']} s\n- {machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}, "
-        f"{machine['congestion_control']} on loopback\n- {machine['openssl']}\n- {versions}\n- {noise(result)}",
+        f"{machine['congestion_control']} on loopback\n- {machine['openssl']}\n- {versions}",
+        noise(result),
         f"```\n{table(result)}\n```",
         LEGEND,
     ]
