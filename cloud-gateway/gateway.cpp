@@ -2,10 +2,13 @@
 
 #include <spdlog/spdlog.h>
 
+#include <filesystem>
+#include <system_error>
 #include <thread>
 
 #include "certs/verification.hpp"
 #include "tunnel-core/daemon/common_config.hpp"
+#include "tunnel-core/daemon/files.hpp"
 
 namespace culvert {
 
@@ -38,9 +41,26 @@ JoiningTerms Gateway::joining_terms() const {
   return culvert::joining_terms(config, sites_authority.root());
 }
 
+namespace {
+
+/// Keys that this process never reads, such as the root's, and the store that decides who may what.
+Result<void> require_private_files(const GatewayConfig& config) {
+  std::error_code failed;
+  for (std::filesystem::directory_iterator entry{config.authorities, failed}, end; !failed && entry != end;
+       entry.increment(failed)) {
+    if (entry->path().extension() != ".key") continue;
+    if (auto fit = require_private(entry->path()); !fit) return fit;
+  }
+  if (!std::filesystem::exists(config.store, failed)) return {};  // Opening it has the better sentence.
+  return require_private(config.store);
+}
+
+}  // namespace
+
 Result<Gateway> open_gateway(const GatewayConfig& config) {
   auto lock = DataDirLock::acquire(config.data_dir, kDaemonLockPatience);
   if (!lock) return std::move(lock).error();
+  if (auto fit = require_private_files(config); !fit) return std::move(fit).error();
   auto authority = certs::load_authority(config.authorities, certs::Purpose::Sites);
   if (!authority) return std::move(authority).error();
   auto key = certs::load_key(config.key);

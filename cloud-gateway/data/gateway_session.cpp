@@ -56,14 +56,18 @@ void GatewaySession::handle_offered(StreamId id, const OpenInfo& info) {
 }
 
 void GatewaySession::refuse(StreamId id, const OpenInfo& info, const Error& error) {
-  spdlog::warn("{}stream refused target={} source={} reason={}: {}", stream_context(id), info.target,
-               info.source, errc_name(error.code()), error.message());
+  if (const auto left_out = refusals_[error.code()].admit(std::chrono::steady_clock::now())) {
+    spdlog::warn("{}stream refused target={} source={} reason={}: {}{}", stream_context(id), info.target,
+                 info.source, errc_name(error.code()), error.message(), *left_out);
+  }
   driver_.refuse(id, error.code(), error.message());
 }
 
 void GatewaySession::handle_reset(StreamId id, const OpenInfo& info, Errc reason, const std::string& text) {
-  spdlog::info("{}stream reset target={} source={} reason={} {}", stream_context(id), info.target,
-               info.source, errc_name(reason), text);
+  if (const auto left_out = resets_[reason].admit(std::chrono::steady_clock::now())) {
+    spdlog::info("{}stream reset target={} source={} reason={} {}{}", stream_context(id), info.target,
+                 info.source, errc_name(reason), text, *left_out);
+  }
 }
 
 void GatewaySession::handle_lane_up(LaneId id) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <string>
 #include <unordered_map>
 
@@ -12,6 +13,7 @@
 #include "cloud-gateway/data/target_dialer.hpp"
 #include "tunnel-core/net/session_driver.hpp"
 #include "tunnel-core/obs/log_context.hpp"
+#include "tunnel-core/obs/log_ration.hpp"
 
 namespace culvert {
 
@@ -69,6 +71,9 @@ class GatewaySession final : public SessionObserver {
   const SessionId id_;
   const certs::SiteIdentity identity_;
   const LogContext context_;
+  // By reason. A site must not be able to push everybody else's lines out of the log.
+  std::map<Errc, LogRation> refusals_;
+  std::map<Errc, LogRation> resets_;
   const std::chrono::system_clock::time_point created_;
   Ended ended_;
   TargetDialer dialer_;

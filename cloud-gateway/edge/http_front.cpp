@@ -1,5 +1,6 @@
 #include "cloud-gateway/edge/http_front.hpp"
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -20,10 +21,15 @@ namespace asio = boost::asio;
 namespace http = boost::beast::http;
 using asio::ip::tcp;
 
-std::string address_text(const tcp::socket& socket) {
+/// 0.0.0.0 when it has gone already.
+asio::ip::address address_of(const tcp::socket& socket) {
   error_code error;
-  const auto endpoint = socket.remote_endpoint(error);
-  return error ? std::string{"unknown"} : endpoint.address().to_string();
+  return socket.remote_endpoint(error).address();
+}
+
+/// Errors of a SiteJudge. Garbage and port scans give others.
+bool is_about_certificate(Errc code) {
+  return code != Errc::TlsFailed && code != Errc::IoFailed && code != Errc::TimedOut;
 }
 
 std::optional<SiteCertificate> identity_of(const TlsEngine& tls) {
@@ -50,10 +56,18 @@ http::response<http::string_body> form_response(const ApiResponse& answer, const
 }  // namespace
 
 struct HttpFront::Connection {
-  Connection(tcp::socket socket, TlsContext tls)
-      : peer(address_text(socket)), stream(std::move(socket), std::move(tls)) {}
+  Connection(tcp::socket socket, TlsContext tls, StrangerTable::Id stranger_id)
+      : peer(address_of(socket).to_string()),
+        began(std::chrono::steady_clock::now()),
+        stranger(stranger_id),
+        stream(std::move(socket), std::move(tls)) {}
+
+  bool is_stranger() const { return stranger != 0; }
 
   const std::string peer;
+  const std::chrono::steady_clock::time_point began;
+  StrangerTable::Id stranger;  ///< 0: a site has shown itself.
+  bool closed_for_another = false;
   TlsStream stream;
   boost::beast::flat_buffer buffer{kMaxHttpHead + kMaxApiBody};
   std::optional<SiteCertificate> identity;
@@ -78,14 +92,42 @@ HttpFront::HttpFront(asio::io_context& io, asio::thread_pool& control, TlsContex
       }) {}
 
 void HttpFront::serve(tcp::socket socket) {
-  if (closed_ || connections_.size() >= config_.connections) {
+  if (closed_ || (connections_.size() >= config_.connections && !make_room())) {
     error_code ignored;
     socket.close(ignored);
     return;
   }
-  auto connection = std::make_shared<Connection>(std::move(socket), tls_);
+  const StrangerTable::Id id = strangers_.enter(address_of(socket));
+  auto connection = std::make_shared<Connection>(std::move(socket), tls_, id);
   connections_.insert(connection);
+  stranger_connections_.emplace(id, connection);
   tasks_.spawn(run(connection));
+}
+
+/// False when nobody can be asked to leave.
+bool HttpFront::make_room() {
+  const auto id = strangers_.next_to_leave();
+  if (const auto left_out = crowded_.admit(std::chrono::steady_clock::now())) {
+    spdlog::warn("the gateway holds {} connections that are no lanes, its most; {}{}", connections_.size(),
+                 id ? "the oldest stranger of the busiest address leaves for a new one"
+                    : "all are of sites, and a new one is refused",
+                 *left_out);
+  }
+  if (!id) return false;
+  const ConnectionPtr leaving = stranger_connections_.at(*id).lock();
+  note_known(*leaving);
+  leaving->closed_for_another = true;
+  leaving->stream.abort();
+  connections_.erase(leaving);
+  return true;
+}
+
+/// From now on nobody's newcomer takes its place.
+void HttpFront::note_known(Connection& connection) {
+  if (!connection.is_stranger()) return;
+  strangers_.leave(connection.stranger);
+  stranger_connections_.erase(connection.stranger);
+  connection.stranger = 0;
 }
 
 void HttpFront::close() {
@@ -97,6 +139,7 @@ asio::awaitable<void> HttpFront::run(ConnectionPtr connection) {
   const bool trusted = co_await handshake(connection);
   bool again = trusted;
   while (again && !closed_) again = co_await serve_request(connection);
+  note_known(*connection);
   connections_.erase(connection);
 }
 
@@ -107,19 +150,20 @@ asio::awaitable<bool> HttpFront::handshake(ConnectionPtr connection) {
   error_code error;
   auto token = asio::redirect_error(asio::use_awaitable, error);
   co_await stream.async_handshake(token);
+  if (error && connection->closed_for_another) co_return false;
   if (error) {
     const Error why = deadline.expired() ? Error{Errc::TimedOut, "the handshake took longer than 10 s"}
                                          : stream.last_error();
-    if (const auto left_out = failed_handshakes_.admit(std::chrono::steady_clock::now())) {
-      const std::string more =
-          *left_out == 0 ? "" : " (" + std::to_string(*left_out) + " more like it were not logged)";
+    LogRation& ration = is_about_certificate(why.code()) ? refused_sites_ : failed_handshakes_;
+    if (const auto left_out = ration.admit(std::chrono::steady_clock::now())) {
       spdlog::info("peer={} TLS handshake failed reason={}: {}{}", connection->peer, errc_name(why.code()),
-                   why.message(), more);
+                   why.message(), *left_out);
     }
     stream.close();
     co_return false;
   }
   connection->identity = identity_of(stream.engine());
+  if (connection->identity) note_known(*connection);
   co_return true;
 }
 
@@ -128,10 +172,18 @@ asio::awaitable<ApiResponse> HttpFront::ask_router(ApiRequest request) {
   co_return co_await run_blocking(control_, std::move(work));
 }
 
+/// For the next whole request.
+Duration HttpFront::patience_with(const Connection& connection) const {
+  const Duration patience = connection.requests == 0 ? config_.request_timeout : config_.idle_timeout;
+  if (!connection.is_stranger()) return patience;
+  const auto left = connection.began + config_.stranger_lifetime - std::chrono::steady_clock::now();
+  return std::clamp(std::chrono::duration_cast<Duration>(left), Duration{}, patience);
+}
+
 /// One request and its answer. False: the connection is finished, or on its way to become a lane.
 asio::awaitable<bool> HttpFront::serve_request(ConnectionPtr connection) {
-  const Duration patience = connection->requests == 0 ? config_.request_timeout : config_.idle_timeout;
-  Deadline deadline{io_.get_executor(), patience, [connection] { connection->stream.close(); }};
+  Deadline deadline{io_.get_executor(), patience_with(*connection),
+                    [connection] { connection->stream.close(); }};
   HttpRequestParser parser;
   limit_request(parser);
   error_code error;
@@ -139,7 +191,7 @@ asio::awaitable<bool> HttpFront::serve_request(ConnectionPtr connection) {
   co_await http::async_read(connection->stream, connection->buffer, parser, token);
   const bool too_large = error == http::error::body_limit;
   if (error && !too_large) {
-    if (!deadline.expired() && !closed_) refuse_broken(*connection, error);
+    if (!deadline.expired() && !closed_ && !connection->closed_for_another) refuse_broken(*connection, error);
     connection->stream.close();
     co_return false;
   }
@@ -149,6 +201,7 @@ asio::awaitable<bool> HttpFront::serve_request(ConnectionPtr connection) {
     refuse(*connection, http_status(identity.error().code()), identity.error());
     co_return false;
   }
+  if (*identity) note_known(*connection);
   if (*identity && asks_for_lane(parser.get())) {
     offer_lane(*connection, parser.get(), **identity);
     co_return false;

@@ -7,6 +7,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -17,17 +18,19 @@
 #include "cloud-gateway/api/api_router.hpp"
 #include "cloud-gateway/edge/http_request.hpp"
 #include "cloud-gateway/edge/lane_admission.hpp"
-#include "cloud-gateway/edge/log_ration.hpp"
+#include "cloud-gateway/edge/stranger_table.hpp"
 #include "tunnel-core/net/task_group.hpp"
 #include "tunnel-core/net/tls_context.hpp"
+#include "tunnel-core/obs/log_ration.hpp"
 
 namespace culvert {
 
 struct FrontConfig {
   std::size_t connections = 2048;  ///< That have spoken and are no lanes: at most 64 KiB each.
   Duration handshake_timeout = 10s;
-  Duration request_timeout = 10s;  ///< For one whole request.
-  Duration idle_timeout = 60s;     ///< Between requests.
+  Duration request_timeout = 10s;     ///< For one whole request.
+  Duration idle_timeout = 60s;        ///< Between requests.
+  Duration stranger_lifetime = 2min;  ///< Of a connection on which no site has shown itself.
 };
 
 /// Judges a chain that a site has proven to own, as the handshake with `culvert/1` does.
@@ -39,7 +42,8 @@ class HttpFront {
   HttpFront(boost::asio::io_context& io, boost::asio::thread_pool& control, TlsContext tls, SiteJudge judge,
             ApiRouter& router, const LaneAdmission& admission, const FrontConfig& config);
 
-  /// A connection whose first byte has come. Closed at once when there are too many.
+  /// A connection whose first byte has come. When there are too many, a stranger's is closed for it
+  /// (stranger_table.hpp); when all are of sites, it is closed itself.
   void serve(boost::asio::ip::tcp::socket socket);
   /// New connections get this certificate.
   void set_tls(TlsContext tls) { tls_ = std::move(tls); }
@@ -49,6 +53,9 @@ class HttpFront {
   struct Connection;
   using ConnectionPtr = std::shared_ptr<Connection>;
 
+  bool make_room();
+  void note_known(Connection& connection);
+  Duration patience_with(const Connection& connection) const;
   boost::asio::awaitable<void> run(ConnectionPtr connection);
   boost::asio::awaitable<bool> handshake(ConnectionPtr connection);
   boost::asio::awaitable<bool> serve_request(ConnectionPtr connection);
@@ -68,8 +75,12 @@ class HttpFront {
   const LaneAdmission& admission_;
   const FrontConfig config_;
   std::set<ConnectionPtr> connections_;
+  StrangerTable strangers_;
+  std::map<StrangerTable::Id, std::weak_ptr<Connection>> stranger_connections_;
   TaskGroup tasks_;
   LogRation failed_handshakes_;
+  LogRation refused_sites_;  ///< Of their own: a port scan must not hide a customer's expired certificate.
+  LogRation crowded_;
   bool closed_ = false;
 };
 

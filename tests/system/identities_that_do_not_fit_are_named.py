@@ -74,6 +74,17 @@ def keys(pair: LocalPair) -> None:
         refuses(f"the {name} refuses a key that others can read", program("run", "--config", config), 2, str(key),
                 "chmod 600")
         key.chmod(0o600)
+    others = {pair.gateway_dir / "certs/root.key": 0o644, pair.gateway_dir / "store.sqlite": 0o606}
+    for file, mode in others.items():
+        file.chmod(mode)
+        refuses(f"the gateway refuses a {file.name} that others can get at", gateway("run", "--config", pair.gateway_config),
+                2, str(file), "chmod 600")
+        file.chmod(0o600)
+    for program, folder, config in ((gateway, pair.gateway_dir, pair.gateway_config), (agent, pair.agent_dir, pair.agent_config)):
+        folder.chmod(0o777)
+        refuses(f"{folder.name}: a directory that others can write to is refused", program("run", "--config", config), 2,
+                str(folder), "chmod 700")
+        folder.chmod(0o700)
     pair.start_gateway()
 
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Garbage, plain HTTP, half a request and a thousand silent connections on the gateway's port: each is ended in time,
-memory stays small, and the stream of a site beside them goes on."""
+"""Garbage, plain HTTP, half a request, a thousand silent connections and more half handshakes than the gateway holds:
+each is ended in time, memory stays small, and the stream of a site beside them goes on."""
 import contextlib
+import resource
 import socket
 import ssl
 import time
@@ -11,6 +12,7 @@ from support.scenario import QUICK_END, LocalPair, check, end_of, log_of, main, 
 from support.tcp import Echo, echoes, source
 
 SILENT = 1000
+PLACES = 2048  # For connections that have spoken and are no lanes.
 
 
 def resident_kib(pid: int) -> int:
@@ -62,6 +64,7 @@ def scenario(folder: Path) -> None:
         port, pid = pair.line.target_port, pair.gateway.process.pid
         silent_ones(pair, steady, port, pid)
         rude_ones(pair, port)
+        crowd(pair, steady, port)
         check("the stream of the site goes on after all of them", echoes(steady))
         steady.close()
     finally:
@@ -86,6 +89,25 @@ def silent_ones(pair: LocalPair, steady: socket.socket, port: int, pid: int) -> 
     check(f"they are closed after 10 s ({took:.1f} s)", 9 < took < 14)
     check("each of them was closed", all(end_of(one, 5) in ("closed", "reset") for one in scan))
     for one in scan:
+        one.close()
+
+
+def crowd(pair: LocalPair, steady: socket.socket, port: int) -> None:
+    """More strangers than there are places, all in the middle of a handshake, and a line that is cut beside them."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    places = [socket.create_connection(("127.0.0.1", port), timeout=20) for _ in range(PLACES + 200)]
+    for one in places:
+        one.sendall(b"\x16\x03\x01\x02\x00\x01")  # Half a ClientHello.
+    wait_for_log(pair.gateway, "that are no lanes, its most")
+    pair.line.cut()
+    wait_until("the agent has noticed", lambda: pair.status()["session"]["state"] != "up")
+    began = time.monotonic()
+    pair.line.mend()
+    wait_until("the session's return", lambda: pair.status()["session"]["state"] == "up", 9)
+    check(f"an agent comes back beside {len(places)} strangers ({time.monotonic() - began:.1f} s)", echoes(steady))
+    check("and health answers", '"ok"' in answer_to(port, b"GET /tunnel/v1/health HTTP/1.1\r\nHost: x\r\n"
+                                                    b"Connection: close\r\n\r\n"))
+    for one in places:
         one.close()
 
 

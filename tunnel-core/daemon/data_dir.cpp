@@ -126,7 +126,13 @@ Result<DataDirLock> DataDirLock::acquire(const fs::path& dir, std::chrono::milli
     return Error{Errc::IoFailed, fmt::format("cannot lock {}: {}", path.string(), std::strerror(errno))};
   }
   struct stat status {};
-  if (::geteuid() == 0 && ::stat(dir.c_str(), &status) == 0) {
+  const bool known = ::stat(dir.c_str(), &status) == 0;
+  if (known && (status.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    return Error{Errc::FileUnsafe,
+                 fmt::format("others can put files into {} (mode {:04o}); mend it with: chmod 700 {}",
+                             dir.string(), status.st_mode & 07777u, shell_word(dir.string()))};
+  }
+  if (known && ::geteuid() == 0) {
     static_cast<void>(::fchown(fd.value(), status.st_uid, status.st_gid) < 0);
   }
   write_holder(fd.value());

@@ -22,7 +22,8 @@ constexpr std::chrono::milliseconds kDaemonLockPatience{3000};
 class DataDirLock {
  public:
   /// @param patience  how long another holder may take to let go: a daemon waits for a command at work.
-  /// @error InUse when another process holds it; NotFound when DIR does not exist; IoFailed.
+  /// @error InUse when another process holds it; NotFound when DIR does not exist; FileUnsafe when others may
+  /// write there; IoFailed.
   static Result<DataDirLock> acquire(const std::filesystem::path& dir,
                                      std::chrono::milliseconds patience = {});
   DataDirLock(DataDirLock&& other) noexcept;

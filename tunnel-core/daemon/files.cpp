@@ -38,16 +38,6 @@ Error write_error(const fs::path& path, int error) {
   return {Errc::IoFailed, fmt::format("cannot write {}: {}{}", path.string(), std::strerror(error), advice)};
 }
 
-/// For a command line that is to be pasted.
-std::string shell_word(const std::string& text) {
-  constexpr std::string_view kPlain =
-      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+=:,@%";
-  if (!text.empty() && text.find_first_not_of(kPlain) == std::string::npos) return text;
-  std::string quoted = "'";
-  for (const char c : text) quoted += c == '\'' ? std::string{"'\\''"} : std::string{c};
-  return quoted + "'";
-}
-
 Result<UniqueFd> open_for_reading(const fs::path& path) {
   // Non-blocking, so that a FIFO of that name does not hang us; regular files do not notice.
   UniqueFd fd{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
@@ -120,6 +110,15 @@ int TemporaryFile::rename_to(const fs::path& path) {
 
 }  // namespace
 
+std::string shell_word(const std::string& text) {
+  constexpr std::string_view kPlain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+=:,@%";
+  if (!text.empty() && text.find_first_not_of(kPlain) == std::string::npos) return text;
+  std::string quoted = "'";
+  for (const char c : text) quoted += c == '\'' ? std::string{"'\\''"} : std::string{c};
+  return quoted + "'";
+}
+
 fs::path behind_links(const fs::path& path) {
   std::error_code failed;
   if (!fs::is_symlink(path, failed)) return path;
@@ -162,18 +161,31 @@ void remove_abandoned_files(const fs::path& directory) {
   }
 }
 
+namespace {
+
+Result<void> refuse_shared(const fs::path& path, mode_t mode) {
+  if ((mode & 066) == 0) return {};
+  return Error{
+      Errc::FileUnsafe,
+      fmt::format("{} is secret, but others may read or write it (mode {:04o}); mend it with: chmod 600 {}",
+                  path.string(), mode & 07777u, shell_word(path.string()))};
+}
+
+}  // namespace
+
+Result<void> require_private(const fs::path& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) return read_error(path, errno);
+  return refuse_shared(path, status.st_mode);
+}
+
 Result<std::string> read_secret_file(const fs::path& path) {
   auto fd = open_for_reading(path);
   if (!fd) return std::move(fd).error();
   struct stat status {};
   if (::fstat(fd->value(), &status) != 0) return read_error(path, errno);
   // Asked of the open file: what is checked is what is read.
-  if ((status.st_mode & 066) != 0) {
-    return Error{
-        Errc::FileUnsafe,
-        fmt::format("{} is secret, but others may read or write it (mode {:04o}); mend it with: chmod 600 {}",
-                    path.string(), status.st_mode & 07777u, shell_word(path.string()))};
-  }
+  if (auto fit = refuse_shared(path, status.st_mode); !fit) return std::move(fit).error();
   return read_all(path, *fd);
 }
 

@@ -11,6 +11,9 @@
 
 namespace culvert {
 
+/// For a command line that is to be pasted into a shell: quoted where it has to be.
+std::string shell_word(const std::string& text);
+
 /// The file that a link leads to, absolute: a package's /etc/culvert/gateway.toml is a link into the data
 /// directory. As given when it is no link, or leads nowhere.
 std::filesystem::path behind_links(const std::filesystem::path& path);
@@ -26,6 +29,10 @@ Result<void> write_file(const std::filesystem::path& path, std::string_view cont
 /// Removes what write_file() left in `directory` (not below it) when its process was killed half-way. Files
 /// that a living process is writing stay. What cannot be removed harms nobody, so nothing is reported.
 void remove_abandoned_files(const std::filesystem::path& directory);
+
+/// Refused when group or others may read or write it; the message has the chmod that mends it.
+/// @error NotFound, FileUnreadable, FileUnsafe.
+Result<void> require_private(const std::filesystem::path& path);
 
 /// A secret file: refused when group or others may read or write it; the message has the chmod that mends it.
 /// @error NotFound, FileUnreadable, FileUnsafe.

@@ -120,6 +120,17 @@ TEST_CASE("Data directory lock: the next holder removes the half-written files o
   REQUIRE(fs::exists(being_written));
 }
 
+TEST_CASE("Data directory lock: a directory that others can write to is refused, with what mends it",
+          "[daemon]") {
+  const TempDir dir;
+  fs::permissions(dir.path(), fs::perms::group_write, fs::perm_options::add);
+
+  const auto refused = DataDirLock::acquire(dir.path());
+
+  REQUIRE(refused.error().code() == Errc::FileUnsafe);
+  REQUIRE(refused.error().message().find("chmod 700 " + dir.path().string()) != std::string::npos);
+}
+
 TEST_CASE("Data directory lock: it is not led away by a symbolic link", "[daemon]") {
   const TempDir dir;
   REQUIRE(DataDirLock::acquire(dir.path() / "absent").error().code() == Errc::NotFound);

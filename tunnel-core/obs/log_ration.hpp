@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "tunnel-core/base/time.hpp"
@@ -14,8 +15,8 @@ class LogRation {
   static constexpr std::uint64_t kLines = 20;  ///< In kWindow.
   static constexpr Duration kWindow = 10s;
 
-  /// Nothing: this line is one too many. Otherwise how many were left out since the last one that was not.
-  std::optional<std::uint64_t> admit(Instant now) {
+  /// Nothing: this line is one too many. Otherwise what to write behind it: how many were left out before it.
+  std::optional<std::string> admit(Instant now) {
     if (!since_ || now - *since_ >= kWindow) {
       since_ = now;
       lines_ = 0;
@@ -25,7 +26,8 @@ class LogRation {
       return std::nullopt;
     }
     ++lines_;
-    return std::exchange(left_out_, 0);
+    const std::uint64_t left_out = std::exchange(left_out_, 0);
+    return left_out == 0 ? std::string{} : " (" + std::to_string(left_out) + " more like it were not logged)";
   }
 
  private:
