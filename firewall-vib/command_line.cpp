@@ -64,7 +64,10 @@ void declare_rules(CLI::App& app, CommandOptions& options) {
 }
 
 void declare_vib_choice(CLI::App& app, CommandOptions& options) {
-  CLI::Option* ports = app.add_option("--ports", options.ports, "What to open (default 10000-10010)");
+  CLI::Option* ports =
+      app.add_option("--ports", options.ports, "What to open (default 10000-10010)")
+          ->check(CLI::Validator{
+              [](const std::string& text) { return std::string{text.empty() ? "names no port" : ""}; }, {}});
   app.add_option("--config", options.config, "agent.toml: open its port_pool and the ports of its forwards")
       ->type_name("PATH")
       ->excludes(ports);

@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <iterator>
 #include <pugixml.hpp>
 
 #include "firewall-vib/descriptor.hpp"
 #include "firewall-vib/xml_text.hpp"
+#include "tunnel-core/obs/log_line.hpp"
 
 namespace culvert::firewall {
 
@@ -35,6 +37,14 @@ constexpr std::array<std::string_view, 19> kOrder{"type",
                                                   "overlay",
                                                   "payloads"};
 
+/// XML is text in UTF-8, and of the control characters only these three. The parser here takes anything.
+bool is_text(std::string_view xml) {
+  std::string plain;
+  std::copy_if(xml.begin(), xml.end(), std::back_inserter(plain),
+               [](char c) { return c != '\n' && c != '\r' && c != '\t'; });
+  return escape_controls(plain) == plain;
+}
+
 class DescriptorReader {
  public:
   Result<ReadDescriptor> read(std::string_view xml) {
@@ -54,6 +64,7 @@ class DescriptorReader {
       fault(
           fmt::format("has the version '{}'; hosts know 5.0", shown_xml(vib_.attribute("version").value())));
     }
+    if (!is_text(xml)) fault("holds bytes that are no UTF-8 text; hosts refuse such XML");
     check_order();
     read_texts();
     read_lists();

@@ -4,20 +4,33 @@
 
 namespace culvert {
 
+namespace {
+
+/// An empty variable of a script is a mistake, not a wish for the default.
+CLI::Validator not_empty() {
+  return {[](const std::string& text) { return std::string{text.empty() ? "it is empty" : ""}; }, {}};
+}
+
+}  // namespace
+
 void declare_doctor(CLI::App& doctor, DoctorOptions& options) {
   doctor.add_flag("--json", options.json, "One JSON object on standard output");
   doctor
       .add_option("--backup-exec", options.backup_exec,
                   "Check Backup Exec's ports between this machine and HOST, where `doctor --listen` runs")
-      ->type_name("HOST");
+      ->type_name("HOST")
+      ->check(not_empty());
   doctor.add_flag("--listen", options.listen,
                   "Be the other end of --backup-exec: hold its ports until a check is done");
-  doctor.add_option("--ports", options.ports,
-                    "Fixed ports, the same at both ends; without it 10000,6101,3527,6106,10082,10102");
+  doctor
+      .add_option("--ports", options.ports,
+                  "Fixed ports, the same at both ends; without it 10000,6101,3527,6106,10082,10102")
+      ->check(not_empty());
   doctor
       .add_option("--data-range", options.data_range,
                   "Dynamic range of the data connections, the same at both ends; without it 1024-65535")
-      ->type_name("A-B");
+      ->type_name("A-B")
+      ->check(not_empty());
   doctor.add_option("--jobs", options.jobs, "Parallel jobs of Backup Exec: each needs 2 data ports")
       ->check(CLI::Range(1, 32767))
       ->type_name("N");

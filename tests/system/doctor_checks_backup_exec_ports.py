@@ -119,6 +119,7 @@ def usage() -> None:
                          (("--listen", "--ports", "70000"), "70000"), (("--listen", "--ports", "1,1"), "1"),
                          (("--listen", "--data-range", "30000-20000"), "30000"),
                          (("--listen", "--data-range", "1-9,20-29"), "one"),
+                         (("--listen", "--ports", ""), "--ports"), (("--backup-exec", ""), "--backup-exec"),
                          (("--listen", "--ports", "1-65"), "65"), (("--backup-exec", "x", "--as", "king"), "king"),
                          (("--backup-exec", "x", "--jobs", "0"), "jobs")):
         refuses(" ".join(words), agent("doctor", *words), 2, piece)

@@ -171,6 +171,7 @@ def scenario(folder: Path) -> None:
         no_gateway(site, pair.gateway_dir / "certs/server")
         certificates(site, pair, folder)
         clocks(site, pair.gateway_dir / "certs/server")
+        moved_clock(site)
         machine(site, pair, folder)
         site.healthy(runs=False)
     finally:
@@ -247,6 +248,16 @@ def clocks(site: Site, identity: Path) -> None:
             # This gateway knows no sites, which is found as well.
             check(f"a clock that is {-days} days off is found",
                   done.code == 1 and found == ["clock_skew", "control_failed"], done)
+
+
+def moved_clock(site: Site) -> None:
+    """The real gateway, and this machine's clock elsewhere."""
+    if shutil.which("faketime") is None:
+        print("not tried: a clock that is moved, because faketime is not installed")
+        return
+    for days, side in ((2, "ahead"), (-2, "behind")):
+        moved = ("env", "FAKETIME_DONT_FAKE_MONOTONIC=1", "faketime", "-f", f"{days:+d}d")
+        site.finds("clock_skew", side, before=moved)
 
 
 def machine(site: Site, pair: LocalPair, folder: Path) -> None:

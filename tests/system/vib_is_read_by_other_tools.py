@@ -208,7 +208,7 @@ def refusals(folder: Path) -> None:
     for path in (folder, Path("/dev/zero"), folder / "none.vib"):
         refuses(f"inspect of {path.name}", vib("inspect", path), 1, str(path))
     target = folder / "never.vib"
-    for words in (["--ports", "0"], ["--ports", "5-1"], ["--ports", "1-10,5"], ["--vib-version", "new"],
+    for words in (["--ports", ""], ["--ports", "0"], ["--ports", "5-1"], ["--ports", "1-10,5"], ["--vib-version", "new"],
                   ["--release-date", "now"], ["--acceptance-level", "best"], ["--replaces", "<"],
                   ["--ports", "80", "--config", "x.toml"]):
         refuses(f"build {' '.join(words)}", vib("build", "--out", target, *words), 2)

@@ -55,10 +55,7 @@ class Doctor {
     report.agent_runs = running.runs;
     GatewayPart way = gateway.get();
     add(report, std::move(way.findings));
-    // Where large segments are lost, no certificate gets through.
-    const bool lossy =
-        std::ranges::any_of(report.findings, [](const Finding& f) { return f.id == "mtu_hole"; });
-    if (!lossy) add(report, conclude_control(way.control));
+    if (!explained(report.findings, way.control)) add(report, conclude_control(way.control));
     if (!running.runs) {
       add(report, check_forward_ports(config_));
       tell("forwards: ports looked at");
@@ -74,6 +71,17 @@ class Doctor {
  private:
   static void add(DoctorReport& report, std::vector<Finding> findings) {
     for (Finding& finding : findings) report.findings.push_back(std::move(finding));
+  }
+
+  /// Is what control fails of said already? Where large segments are lost no certificate gets through, and
+  /// with a wrong clock none is in its time.
+  static bool explained(const std::vector<Finding>& findings, const ControlFact& control) {
+    const auto found = [&findings](std::string_view id) {
+      return std::ranges::any_of(findings, [id](const Finding& finding) { return finding.id == id; });
+    };
+    const bool out_of_time = control.error && (control.error->code() == Errc::TlsExpired ||
+                                               control.error->code() == Errc::TlsNotYetValid);
+    return found("mtu_hole") || (out_of_time && found("clock_skew"));
   }
 
   void tell(const std::string& line) {

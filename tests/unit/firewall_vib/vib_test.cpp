@@ -221,6 +221,18 @@ TEST_CASE("Descriptor: elements out of order, twice or empty are faults", "[vib]
   CHECK_FALSE(read_descriptor("<vib>" + deep));
 }
 
+TEST_CASE("Descriptor: bytes that no XML may hold are a fault", "[vib][hostile]") {
+  const std::string good = descriptor_xml(Parts{}.descriptor);
+  REQUIRE(read_descriptor(good).value().faults.empty());
+  for (const char foreign : {'\x9f', '\x01', '\xc3'}) {
+    std::string xml = good;
+    xml[xml.find("<summary>") + 9] = foreign;
+    const auto faults = read_descriptor(xml).value().faults;
+    REQUIRE(faults.size() == 1);
+    CHECK_THAT(faults.front(), Contains("no UTF-8 text"));
+  }
+}
+
 TEST_CASE("Archive: a small file that unpacks to a huge one is stopped at the limit", "[vib][hostile]") {
   const std::string packed = write_tgz({{"zeros", std::string(8 << 20, '\0')}}).value();
   CHECK(packed.size() < 64 << 10);
