@@ -93,6 +93,7 @@ class RunningAgent {
     link_.start();
     signals_.add(SIGTERM);
     signals_.add(SIGINT);
+    signals_.add(SIGHUP);
     watch_signals();
     report_forwards();
     feed_watchdog();
@@ -175,6 +176,11 @@ class RunningAgent {
     signals_.async_wait([this](error_code cancelled, int signal) {
       if (cancelled) return;
       watch_signals();
+      if (signal == SIGHUP) {  // A closed terminal or a habit from other daemons: no reason to end streams.
+        spdlog::info(
+            "SIGHUP: nothing to load again; commands take effect at once, logs rotate by themselves");
+        return;
+      }
       if (draining_) {
         spdlog::warn("second signal {}: ending what still runs", signal);
         return link_.hurry();

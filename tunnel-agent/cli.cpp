@@ -145,15 +145,9 @@ class Commands {
 
   Result<void> status() const {
     auto answer = ask_running();
-    if (answer) {
-      cli_.out << (options_.json ? pretty(*answer) + "\n" : status_table(*answer));
-      return {};
-    }
-    if (options_.json) {
-      const json error{{"code", errc_name(answer.error().code())}, {"message", answer.error().text()}};
-      cli_.out << pretty({{"error", error}}) << "\n";
-    }
-    return std::move(answer).error();
+    if (!answer) return std::move(answer).error();
+    cli_.out << (options_.json ? pretty(*answer) + "\n" : status_table(*answer));
+    return {};
   }
 
  private:
@@ -350,6 +344,14 @@ Result<void> dispatch(const CLI::App& app, const Commands& commands) {
 }  // namespace
 
 int AgentCli::execute(const std::vector<std::string>& arguments) const {
+  const int code = run_command(arguments);
+  out.flush();
+  if (out || code != kExitDone) return code;
+  return report_error("culvert-agent",
+                      {Errc::IoFailed, "cannot write the result to stdout; the command itself was done"});
+}
+
+int AgentCli::run_command(const std::vector<std::string>& arguments) const {
   Options options;
   CLI::App app{"culvert-agent: carries replication streams to the targets of a provider over HTTPS",
                "culvert-agent"};
@@ -373,6 +375,10 @@ int AgentCli::execute(const std::vector<std::string>& arguments) const {
   }
   const auto done = dispatch(app, Commands{*this, options});
   if (done) return kExitDone;
+  if (options.json) {
+    const json error{{"code", errc_name(done.error().code())}, {"message", done.error().text()}};
+    out << pretty({{"error", error}}) << "\n";
+  }
   return report_error("culvert-agent", done.error());
 }
 

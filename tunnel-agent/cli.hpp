@@ -26,6 +26,9 @@ struct AgentCli {
   /// @param arguments  without the program's name.
   /// @return the exit code: 0 done, 1 failed, 2 wrong usage or configuration.
   int execute(const std::vector<std::string>& arguments) const;
+
+ private:
+  int run_command(const std::vector<std::string>& arguments) const;
 };
 
 }  // namespace culvert

@@ -108,6 +108,7 @@ Result<void> GatewayServer::start() {
   if (auto opened = control_->open_admin_socket(); !opened) return opened;
   signals_.add(SIGTERM);
   signals_.add(SIGINT);
+  signals_.add(SIGHUP);
   watch_signals();
   feed_watchdog();
   return {};
@@ -135,6 +136,11 @@ Result<void> GatewayServer::open_listeners() {
 void GatewayServer::watch_signals() {
   signals_.async_wait([this](boost::system::error_code error, int signal) {
     if (error) return;
+    if (signal == SIGHUP) {  // A closed terminal or a habit from other daemons: no reason to end streams.
+      spdlog::info(
+          "SIGHUP: nothing to load again; admin commands take effect at once, logs rotate by themselves");
+      return watch_signals();
+    }
     if (draining_) {
       spdlog::warn("second signal {}: ending what still runs", signal);
       return finish();

@@ -1,5 +1,7 @@
 #include "cloud-gateway/edge/http_front.hpp"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
@@ -20,6 +22,8 @@ namespace {
 namespace asio = boost::asio;
 namespace http = boost::beast::http;
 using asio::ip::tcp;
+
+constexpr std::size_t kCrowd = 256;  ///< Connections whose going is worth a look at the heap.
 
 /// 0.0.0.0 when it has gone already.
 asio::ip::address address_of(const tcp::socket& socket) {
@@ -100,6 +104,7 @@ void HttpFront::serve(tcp::socket socket) {
   const StrangerTable::Id id = strangers_.enter(address_of(socket));
   auto connection = std::make_shared<Connection>(std::move(socket), tls_, id);
   connections_.insert(connection);
+  most_connections_ = std::max(most_connections_, connections_.size());
   stranger_connections_.emplace(id, connection);
   tasks_.spawn(run(connection));
 }
@@ -141,6 +146,15 @@ asio::awaitable<void> HttpFront::run(ConnectionPtr connection) {
   while (again && !closed_) again = co_await serve_request(connection);
   note_known(*connection);
   connections_.erase(connection);
+  give_back_memory();
+}
+
+/// What many handshakes at once took lies in small pieces all over the heap: without this the process would
+/// stay as large as its worst minute.
+void HttpFront::give_back_memory() {
+  if (most_connections_ < kCrowd || connections_.size() > most_connections_ / 8) return;
+  most_connections_ = 0;
+  ::malloc_trim(0);
 }
 
 asio::awaitable<bool> HttpFront::handshake(ConnectionPtr connection) {

@@ -55,6 +55,7 @@ class HttpFront {
 
   bool make_room();
   void note_known(Connection& connection);
+  void give_back_memory();
   Duration patience_with(const Connection& connection) const;
   boost::asio::awaitable<void> run(ConnectionPtr connection);
   boost::asio::awaitable<bool> handshake(ConnectionPtr connection);
@@ -75,6 +76,7 @@ class HttpFront {
   const LaneAdmission& admission_;
   const FrontConfig config_;
   std::set<ConnectionPtr> connections_;
+  std::size_t most_connections_ = 0;  ///< Since memory was last given back.
   StrangerTable strangers_;
   std::map<StrangerTable::Id, std::weak_ptr<Connection>> stranger_connections_;
   TaskGroup tasks_;

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """SIGTERM to either daemon: the running stream goes on for drain_timeout, new ones are refused, then it is reset; a
-second signal ends at once; the exit code is 0; an agent without streams ends at once."""
+second signal ends at once; the exit code is 0; an agent without streams ends at once. SIGHUP ends nothing."""
 import contextlib
 import signal
 import time
@@ -22,6 +22,7 @@ def scenario(folder: Path) -> None:
         pair.agent.stop()
         pair.start_agent()
         port = pair.add_forward("echo", echo.port)
+        hangup(pair, port)
         gateway_drains(pair, echo, port)
         agent_drains(pair, echo, port)
         second_signal(pair, port)
@@ -38,6 +39,15 @@ def ended(process: Process, within: float) -> bool:
 
 def up(pair: LocalPair) -> None:
     wait_until("a session", lambda: pair.status()["session"]["state"] == "up")
+
+
+def hangup(pair: LocalPair, port: int) -> None:
+    running = source(port)
+    for daemon in (pair.agent, pair.gateway):
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_for_log(daemon, "SIGHUP: nothing to load again")
+    check("SIGHUP leaves a running stream alone", echoes(running))
+    running.close()
 
 
 def gateway_drains(pair: LocalPair, echo: Echo, port: int) -> None:

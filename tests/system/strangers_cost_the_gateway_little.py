@@ -64,7 +64,7 @@ def scenario(folder: Path) -> None:
         port, pid = pair.line.target_port, pair.gateway.process.pid
         silent_ones(pair, steady, port, pid)
         rude_ones(pair, port)
-        crowd(pair, steady, port)
+        crowd(pair, steady, port, pid)
         check("the stream of the site goes on after all of them", echoes(steady))
         steady.close()
     finally:
@@ -92,9 +92,10 @@ def silent_ones(pair: LocalPair, steady: socket.socket, port: int, pid: int) -> 
         one.close()
 
 
-def crowd(pair: LocalPair, steady: socket.socket, port: int) -> None:
+def crowd(pair: LocalPair, steady: socket.socket, port: int, pid: int) -> None:
     """More strangers than there are places, all in the middle of a handshake, and a line that is cut beside them."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    memory = resident_kib(pid)
     places = [socket.create_connection(("127.0.0.1", port), timeout=20) for _ in range(PLACES + 200)]
     for one in places:
         one.sendall(b"\x16\x03\x01\x02\x00\x01")  # Half a ClientHello.
@@ -107,8 +108,12 @@ def crowd(pair: LocalPair, steady: socket.socket, port: int) -> None:
     check(f"an agent comes back beside {len(places)} strangers ({time.monotonic() - began:.1f} s)", echoes(steady))
     check("and health answers", '"ok"' in answer_to(port, b"GET /tunnel/v1/health HTTP/1.1\r\nHost: x\r\n"
                                                     b"Connection: close\r\n\r\n"))
+    held = resident_kib(pid) - memory
+    check(f"they cost {held} KiB, at most 64 KiB each of those that are held", held <= PLACES * 64, held)
     for one in places:
         one.close()
+    wait_until("the gateway has given back nearly all of it", lambda: resident_kib(pid) - memory < PLACES * 16, 20)
+    check(f"when they have gone, {resident_kib(pid) - memory} KiB are left of it", True)
 
 
 def rude_ones(pair: LocalPair, port: int) -> None:

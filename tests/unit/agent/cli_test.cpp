@@ -109,6 +109,21 @@ class RunningAgent {
 
 }  // namespace
 
+TEST_CASE("Agent command line: a result that cannot be written is a failure", "[agent]") {
+  std::istringstream in;
+  std::ostringstream out;
+  std::ostringstream err;
+  out.setstate(std::ios::badbit);
+  CHECK(AgentCli{[](const AgentConfig&) { return Result<void>{}; }, in, out, err}.execute({"--help"}) == 1);
+}
+
+TEST_CASE("Agent command line: with --json every failure is an object on standard output", "[agent]") {
+  const Site site;
+  const Output done = site.run({"forward", "remove", "absent", "--json"});
+  CHECK(done.code == 1);
+  CHECK(nlohmann::json::parse(done.out).at("error").at("code") == "not_found");
+}
+
 TEST_CASE("CLI: a forward gets the first free port of the pool and keeps it", "[agent]") {
   const Site site;
   const TakenPort backup{site.port()};
