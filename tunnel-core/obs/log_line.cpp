@@ -3,10 +3,12 @@
 #include <spdlog/details/log_msg.h>
 #include <spdlog/fmt/fmt.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <ctime>
 #include <nlohmann/json.hpp>
+#include <set>
 
 namespace culvert {
 
@@ -119,15 +121,37 @@ void append_time(spdlog::memory_buf_t& out, const Moment& moment, char between) 
                  t.tm_mon + 1, t.tm_mday, between, t.tm_hour, t.tm_min, t.tm_sec, moment.milliseconds);
 }
 
+/// dump() escapes every control character below 0x20 and replaces what is not UTF-8, so it cannot fail.
+std::string quoted(std::string_view text) {
+  return nlohmann::json(std::string{text}).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+bool is_key(std::string_view text) {
+  return !text.empty() && text.find_first_not_of("abcdefghijklmnopqrstuvwxyz_") == std::string_view::npos &&
+         text != "time" && text != "level" && text != "message";
+}
+
+/// The `key=value` words that a message begins with: who it is about. Words behind them may be a peer's.
+void append_identity(spdlog::memory_buf_t& out, std::string_view payload) {
+  std::set<std::string_view> seen;
+  while (!payload.empty()) {
+    const std::string_view word = payload.substr(0, payload.find(' '));
+    const std::size_t equals = word.find('=');
+    if (equals == std::string_view::npos || !is_key(word.substr(0, equals))) return;
+    if (!seen.insert(word.substr(0, equals)).second) return;
+    fmt::format_to(std::back_inserter(out), R"(,"{}":{})", word.substr(0, equals),
+                   quoted(word.substr(equals + 1)));
+    payload.remove_prefix(std::min(word.size() + 1, payload.size()));
+  }
+}
+
 void append_json(spdlog::memory_buf_t& out, const spdlog::details::log_msg& message,
                  std::string_view payload) {
-  // dump() escapes every control character below 0x20 and replaces what is not UTF-8, so it cannot fail.
-  const std::string quoted =
-      nlohmann::json(std::string{payload}).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   out.append(std::string_view{R"({"time":")"});
   append_time(out, moment_of(message.time, true), 'T');
-  fmt::format_to(std::back_inserter(out), R"(Z","level":"{}","message":{}}})", json_level(message.level),
-                 quoted);
+  fmt::format_to(std::back_inserter(out), R"(Z","level":"{}")", json_level(message.level));
+  append_identity(out, payload);
+  fmt::format_to(std::back_inserter(out), R"(,"message":{}}})", quoted(payload));
 }
 
 }  // namespace

@@ -14,8 +14,9 @@ namespace culvert {
 std::string escape_controls(std::string_view text);
 
 enum class LogStyle {
-  Text,     ///< `2026-11-21 10:00:00.123 INFO  message`, local time.
-  Json,     ///< `{"time":"2026-11-21T10:00:00.123Z","level":"info","message":"…"}`
+  Text,  ///< `2026-11-21 10:00:00.123 INFO  message`, local time.
+  Json,  ///< `{"time":"2026-11-21T10:00:00.123Z","level":"info","org":"acme","message":"org=acme …"}`: the
+         ///< `key=value` words that a message begins with are members of their own, as strings.
   Journal,  ///< `<6>message`: the journal keeps the time itself and reads the level from the prefix.
   JournalJson,
 };

@@ -52,6 +52,23 @@ TEST_CASE("Log: a JSON line is one object with time, level and message, whatever
                            std::regex{R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)"}));
 }
 
+TEST_CASE("Log: a JSON line has the identity a message begins with as members, and none from what follows",
+          "[obs]") {
+  const auto members = [](const std::string& message) {
+    return nlohmann::json::parse(line(LogStyle::Json, message));
+  };
+  const auto about = members("org=acme site=tokyo session=04d2 stream=7 stream refused target=x site=forged");
+  CHECK(about["org"] == "acme");
+  CHECK(about["site"] == "tokyo");
+  CHECK(about["session"] == "04d2");
+  CHECK(about["stream"] == "7");
+  CHECK_FALSE(about.contains("target"));
+  CHECK(members("time=never level=none said").size() == 3);
+  CHECK(members("peer=\x01\xff tls=1")["peer"] == "\x01\xEF\xBF\xBD");
+  CHECK(members("org=").at("org") == "");
+  CHECK(members("org=a org=b").at("org") == "a");
+}
+
 TEST_CASE("Log: the journal gets its priority prefix and no time", "[obs]") {
   REQUIRE(line(LogStyle::Journal, "up") == "<6>up\n");
   REQUIRE(line(LogStyle::Journal, "odd", spdlog::level::warn) == "<4>odd\n");
