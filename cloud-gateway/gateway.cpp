@@ -61,12 +61,16 @@ Result<Gateway> open_gateway(const GatewayConfig& config) {
   auto lock = DataDirLock::acquire(config.data_dir, kDaemonLockPatience);
   if (!lock) return std::move(lock).error();
   if (auto fit = require_private_files(config); !fit) return std::move(fit).error();
+  const auto advised = [](Error error) {
+    if (error.code() != Errc::NotFound) return error;
+    return Error{error.code(), error.message() + "; put it back from a backup of the gateway's directory"};
+  };
   auto authority = certs::load_authority(config.authorities, certs::Purpose::Sites);
-  if (!authority) return std::move(authority).error();
+  if (!authority) return advised(std::move(authority).error());
   auto key = certs::load_key(config.key);
-  if (!key) return std::move(key).error();
+  if (!key) return advised(std::move(key).error());
   auto chain = certs::load_chain(config.certificate);
-  if (!chain) return std::move(chain).error();
+  if (!chain) return advised(std::move(chain).error());
   if (!chain->front().matches(*key))
     return Error{Errc::KeyInvalid, config.key.string() + " is not the key of " + config.certificate.string() +
                                        "; put the two that belong together there"};

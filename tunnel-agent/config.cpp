@@ -138,10 +138,14 @@ Result<AgentConfig> load_config(const fs::path& named) {
 }
 
 Result<cloud_api::ClientIdentity> load_identity(const AgentConfig& config) {
+  const auto advised = [](Error error) {
+    if (error.code() != Errc::NotFound) return error;
+    return Error{error.code(), error.message() + "; put it back, or join again with a new joining string"};
+  };
   auto key = read_secret_file(config.key_file);
-  if (!key) return std::move(key).error();
+  if (!key) return advised(std::move(key).error());
   auto chain = read_file(config.certificate_file);
-  if (!chain) return std::move(chain).error();
+  if (!chain) return advised(std::move(chain).error());
   return cloud_api::ClientIdentity{std::move(*chain), std::move(*key)};
 }
 

@@ -87,6 +87,9 @@ std::string TargetAddress::to_text() const {
 }
 
 Result<TargetAddress> parse_target_address(std::string_view text) {
+  if (text.find("://") != std::string_view::npos) {
+    return bad_address(text, "a target is any TCP port, not a URL");
+  }
   std::string_view host;
   std::string_view port_text;
   const bool bracketed = text.starts_with('[');

@@ -22,6 +22,10 @@ Error describe(const std::string& address, const error_code& error) {
             "cannot listen on " + address +
                 ": ports below 1024 need the capability CAP_NET_BIND_SERVICE, which the systemd unit gives"};
   }
+  if (error == boost::system::errc::address_not_available) {
+    return {Errc::IoFailed,
+            "cannot listen on " + address + ": this machine does not have that address; change `listen`"};
+  }
   return {Errc::IoFailed, "cannot listen on " + address + ": " + error.message()};
 }
 

@@ -68,6 +68,10 @@ Error Database::to_error(const std::exception& failure, int last_errno) {
     return Error{Errc::DiskFull, "the disk that holds " + path_.string() +
                                      " is full; nothing was changed; free some space and repeat"};
   std::string text = what_the_database_said(failure);
+  if (result == SQLITE_CORRUPT || result == SQLITE_NOTADB) {
+    return Error{Errc::StoreFailed, "the store " + path_.string() + " is damaged (" + text +
+                                        "); stop the gateway and put it back from a backup"};
+  }
   if (result == SQLITE_IOERR && system_errno != 0) text += std::string{": "} + std::strerror(system_errno);
   return Error{Errc::StoreFailed, "the store " + path_.string() + " says: " + text};
 }

@@ -85,6 +85,12 @@ def keys(pair: LocalPair) -> None:
         refuses(f"{folder.name}: a directory that others can write to is refused", program("run", "--config", config), 2,
                 str(folder), "chmod 700")
         folder.chmod(0o700)
+    for name, program, key, config, advice in (
+            ("agent", agent, pair.agent_dir / "site.key", pair.agent_config, "join again"),
+            ("gateway", gateway, pair.gateway_dir / "certs/server.key", pair.gateway_config, "backup")):
+        kept = key.rename(key.with_suffix(".away"))
+        refuses(f"the {name} without its key says what to do", program("run", "--config", config), 1, str(key), advice)
+        kept.rename(key)
     pair.start_gateway()
 
 

@@ -56,6 +56,7 @@ TEST_CASE("TargetAddress: what is not HOST:PORT is refused with how to write it"
       {"db: 5432", "port must be"},
       {":5432", "host is missing"},
       {"::1:5432", "brackets"},
+      {"http://x:80", "not a URL"},
       {"[::1]5432", "']:PORT' is missing"},
       {"[db]:5432", "no IPv6 address"},
       {"[fe80::1%]:22", "no IPv6 address"},
