@@ -78,7 +78,7 @@ class Guard(ConnectProxy):
         self._target = target
         super().__init__(greedy=by_alert, reset=False)
 
-    def _serve(self, near: socket.socket) -> None:
+    def serve(self, near: socket.socket) -> None:
         try:
             self._carry(near, socket.create_connection(("127.0.0.1", self._target), timeout=5))
         except OSError:
