@@ -106,7 +106,7 @@ def limits(hosts: TwoHosts, pair: FarPair) -> None:
 
     source = busy(PORT + 2)
     wait_until("a full window", lambda: pair.status()["session"]["limited_by"] == "window")
-    pair.finds("limited_by_target", "slower", note=True)
+    pair.finds("limited_by_target", "slower", note=True, looks=4)
     source.kill()
     sinks["slow"].kill()
     wait_until("the stream's end", lambda: pair.status()["streams"]["open"] == 0)
@@ -115,22 +115,22 @@ def limits(hosts: TwoHosts, pair: FarPair) -> None:
     source = busy(PORT + 1)
     sent = pair.status()["lanes"][0]["sent_bytes"]
     wait_until("a steady flow", lambda: pair.status()["lanes"][0]["sent_bytes"] > sent + 5_000_000)
-    pair.finds("limited_by_shaper", "Mbit/s", note=True)
+    pair.finds("limited_by_shaper", "Mbit/s", note=True, looks=4)
     hosts.firewall(hosts.far, "tcp dport 443 numgen random mod 100 < 3 drop")
-    pair.finds("limited_by_loss", "sent again")
+    pair.finds("limited_by_loss", "sent again", looks=4)
     hosts.no_firewall()
     command(*hosts.near, "tc", "qdisc", "del", *cable, "root")
     pair.customer("limit", "set", "--up", "10Mbit/s")
     wait_until("the limit at work", lambda: pair.status()["session"]["limited_by"] == "limit")
-    pair.finds("limited_by_limit", "bandwidth limit", note=True)
+    pair.finds("limited_by_limit", "bandwidth limit", note=True, looks=4)
     pair.customer("limit", "set", "--up", "unlimited")
     source.kill()
     pair.stop_agent()
 
-    loops = [pair.python(["taskset", "-c", "0"], BUSY, name=f"loop{i}") for i in range(3)]
+    loops = [pair.python(["taskset", "-c", "0"], BUSY, name=f"loop{i}") for i in range(5)]
     pair.start_agent("taskset", "-c", "0")
     source = busy(PORT + 1)
-    pair.finds("limited_by_cpu", "waits for a processor")
+    pair.finds("limited_by_cpu", "waits for a processor", looks=4)
     for process in (source, *loops):
         process.kill()
     check("and the session is still up", pair.status()["session"]["state"] == "up")
