@@ -20,13 +20,9 @@ Wake::~Wake() {
 }
 
 void Wake::signal() noexcept {
+  signalled_.store(true, std::memory_order_release);
   const std::uint64_t one = 1;
   [[maybe_unused]] const ssize_t written = ::write(fd_, &one, sizeof one);
-}
-
-bool Wake::signalled() const noexcept {
-  pollfd entry{fd_, POLLIN, 0};
-  return ::poll(&entry, 1, 0) > 0;
 }
 
 int poll_timeout_ms(Instant deadline) {
@@ -39,7 +35,8 @@ Woken wait_for(const Wake* done, const Wake& cancelled, Instant deadline) {
     pollfd entries[2] = {{cancelled.fd(), POLLIN, 0}, {done != nullptr ? done->fd() : -1, POLLIN, 0}};
     const int timeout = poll_timeout_ms(deadline);
     const int ready = ::poll(entries, 2, timeout);
-    if (ready > 0) return entries[0].revents != 0 ? Woken::Cancelled : Woken::Done;
+    if (ready > 0 && cancelled.signalled()) return Woken::Cancelled;
+    if (ready > 0 && done != nullptr && done->signalled()) return Woken::Done;
     if (ready == 0 && poll_timeout_ms(deadline) == 0) return Woken::DeadlinePassed;
   }
 }
