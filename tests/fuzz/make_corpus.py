@@ -77,6 +77,21 @@ def tls_record_seeds():
     yield step(22, bytes([4, 0, 0, 1, 0])) + step(21, b"\x01\x5a") + step(0, b"") + step(23, b"", length=0xFFFF)
 
 
+def websocket_seeds():
+    def say(opcode, payload, fin=True, mask=b""):
+        size = len(payload)
+        length = bytes([size]) if size < 126 else b"\x7e" + struct.pack(">H", size)
+        head = bytes([(0x80 if fin else 0) | opcode, length[0] | (0x80 if mask else 0)]) + length[1:]
+        return head + mask + bytes(byte ^ mask[i % 4] if mask else byte for i, byte in enumerate(payload))
+
+    for role, mask in ((0, b""), (1, b"\x01\x80\x33\xff")):
+        yield bytes([role, 3]) + say(2, b"bytes", mask=mask) + say(2, bytes(300), mask=mask)
+        yield bytes([role, 0]) + say(2, b"in", fin=False, mask=mask) + say(9, b"there?", mask=mask) + say(0, b"two", mask=mask)
+        yield bytes([role, 7]) + say(8, b"\x03\xe8", mask=mask) + say(2, b"behind the end", mask=mask)
+        yield bytes([role, 1]) + say(1, b"text", mask=mask)
+    yield b"\x00\x09\x82\x7f" + struct.pack(">Q", 1 << 63) + b"x"
+
+
 def ar(members):
     archive = b"!<arch>\n"
     for name, content in members:
@@ -117,7 +132,7 @@ def main():
     chance = random.Random(1)
     session = [bytes(chance.randrange(256) for _ in range(n)) for n in (64, 300, 2000, 8000)]
     seeds_of = {"frame_splitter": splitter_seeds(), "peer": peer_seeds(), "session": session, "http_front": http_seeds(),
-                "vib": vib_seeds(), "world": session, "tls_records": tls_record_seeds()}
+                "vib": vib_seeds(), "world": session, "tls_records": tls_record_seeds(), "websocket": websocket_seeds()}
     for name, seeds in seeds_of.items():
         folder = out / f"fuzz_{name}"
         folder.mkdir(parents=True, exist_ok=True)
