@@ -49,11 +49,12 @@ LaneWay LaneRoute::way() const {
   return {config_.identity->choice(), carrier};
 }
 
-std::optional<LaneWay> LaneRoute::around(const LaneWay& way, Obstacle obstacle) const {
+std::optional<LaneWay> LaneRoute::around(const LaneWay& way, Obstacle obstacle) {
   switch (obstacle) {
     case Obstacle::None:
       break;
     case Obstacle::Handshake:
+      if (way.identity == IdentityBy::Certificate) config_.identity->certificate_failed();
       if (may_change_identity(way)) return LaneWay{IdentityBy::Proof, way.carrier};
       break;
     case Obstacle::Upgrade:
@@ -66,6 +67,7 @@ std::optional<LaneWay> LaneRoute::around(const LaneWay& way, Obstacle obstacle) 
 
 void LaneRoute::worked(const LaneWay& way) {
   const LaneWay usual = this->way();
+  if (way.identity == IdentityBy::Certificate) config_.identity->certificate_worked();
   if (way.identity != usual.identity && way.identity == IdentityBy::Proof) {
     config_.identity->proof_worked();
     spdlog::warn(

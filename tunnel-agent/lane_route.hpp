@@ -52,7 +52,7 @@ class LaneRoute {
   /// The way to try first: what the configuration says, or what worked.
   LaneWay way() const;
   /// Another one, after `obstacle` on `way`.
-  std::optional<LaneWay> around(const LaneWay& way, Obstacle obstacle) const;
+  std::optional<LaneWay> around(const LaneWay& way, Obstacle obstacle);
   void worked(const LaneWay& way);
   /// `obstacle` on a way that was learnt: the next dial begins from the start.
   void forget(const LaneWay& way, Obstacle obstacle);

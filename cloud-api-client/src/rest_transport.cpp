@@ -162,9 +162,14 @@ Result<HttpReply> RestTransport::exchange(const HttpRequest& request, Instant de
   const bool may_learn = identity_->may_learn();
   // A middlebox that swallows what it does not know must not use up the time of the other way.
   Attempt made = attempt(request, tls_, may_learn ? kAlpnPatience : kNoLimit, deadline, cancelled);
-  const bool other_way =
-      may_learn && made.failed_in_handshake && (made.reply || may_dislike_alpn(made.reply.error().code()));
-  if (!other_way) return std::move(made.reply);
+  const bool disliked =
+      made.failed_in_handshake && (made.reply || may_dislike_alpn(made.reply.error().code()));
+  if (disliked) {
+    identity_->certificate_failed();
+  } else if (made.reply) {
+    identity_->certificate_worked();
+  }
+  if (!disliked || !may_learn) return std::move(made.reply);
   // The gateway did not know us, and carried nothing out: every request may be made again.
   Attempt again = attempt(request, tls_.by_proof(), kNoLimit, deadline, cancelled);
   if (!again.reply) return std::move(made.reply);

@@ -20,17 +20,32 @@ class IdentityMemory {
   /// @param fixed  what the configuration demands; nothing: the certificate, until only the proof has worked.
   explicit IdentityMemory(std::optional<IdentityBy> fixed = std::nullopt) : fixed_(fixed) {}
 
-  IdentityBy choice() const {
+  IdentityBy choice(Instant now = std::chrono::steady_clock::now()) const {
     if (fixed_) return *fixed_;
     const std::lock_guard lock{mutex_};
-    return std::chrono::steady_clock::now() < proof_until_ ? IdentityBy::Proof : IdentityBy::Certificate;
+    return now < proof_until_ ? IdentityBy::Proof : IdentityBy::Certificate;
   }
-  bool may_learn() const { return !fixed_; }
-  /// Only the proof got through: it goes first for kRemembered, then the certificate has another chance.
-  void proof_worked() {
+  /// May a handshake by certificate that failed be followed by the proof? Not soon after the certificate has
+  /// worked: then a cut line or a halted gateway is likelier than something new on the way.
+  bool may_learn(Instant now = std::chrono::steady_clock::now()) const {
+    if (fixed_) return false;
     const std::lock_guard lock{mutex_};
-    proof_until_ = std::chrono::steady_clock::now() +
-                   std::chrono::duration_cast<std::chrono::steady_clock::duration>(kRemembered);
+    return !certificate_worked_ || (failing_since_ && now - *failing_since_ >= kLoyalty);
+  }
+  void certificate_worked() {
+    const std::lock_guard lock{mutex_};
+    certificate_worked_ = true;
+    failing_since_.reset();
+    proof_until_ = {};
+  }
+  void certificate_failed(Instant now = std::chrono::steady_clock::now()) {
+    const std::lock_guard lock{mutex_};
+    if (!failing_since_) failing_since_ = now;
+  }
+  /// Only the proof got through: it goes first for a while, then the certificate has another chance.
+  void proof_worked(Instant now = std::chrono::steady_clock::now()) {
+    const std::lock_guard lock{mutex_};
+    proof_until_ = now + (certificate_worked_ ? kDoubted : kRemembered);
   }
   void forget() {
     const std::lock_guard lock{mutex_};
@@ -38,11 +53,15 @@ class IdentityMemory {
   }
 
   static constexpr Duration kRemembered = 10min;
+  static constexpr Duration kDoubted = 1min;  ///< Where the certificate had worked before.
+  static constexpr Duration kLoyalty = 1min;
 
  private:
   const std::optional<IdentityBy> fixed_;
   mutable std::mutex mutex_;
-  std::chrono::steady_clock::time_point proof_until_{};
+  bool certificate_worked_ = false;
+  std::optional<Instant> failing_since_;  ///< Handshakes by certificate, without one that worked in between.
+  Instant proof_until_{};
 };
 
 }  // namespace culvert::cloud_api
