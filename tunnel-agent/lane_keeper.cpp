@@ -9,9 +9,11 @@
 namespace culvert {
 namespace {
 
-/// Beside dials that wait for an answer, one more starts each second: a SYN that was lost is repeated only
-/// after 1, 3 and 7 s.
-constexpr Duration kNextDial = 1s;
+/// Beside dials that wait for an answer, one more starts this often: a SYN that was lost is repeated only
+/// after 1, 3 and 7 s, and 0.7 s falls between those times.
+constexpr Duration kNextDial = 700ms;
+/// How soon silence is noticed.
+constexpr Duration kLookAgain = 250ms;
 constexpr std::size_t kMostPending = 8;
 constexpr Duration kShortLife = 1s;
 constexpr Duration kFirstExtraPause = 1s;
@@ -63,7 +65,8 @@ asio::awaitable<Result<void>> LaneKeeper::run(SessionDriver& driver, const cloud
   pace_.restart(thread_.clock().now());
   while (!stopped_ && !unknown_) {
     const Instant now = thread_.clock().now();
-    const Duration pause = driver.session().lane_count() == 0 ? recover(now) : adjust(now);
+    const bool down = driver.session().lane_count() == 0 || driver.session().is_silent(now);
+    const Duration pause = down ? recover(now) : adjust(now);
     wake_.expires_after(std::chrono::duration_cast<asio::steady_timer::duration>(pause));
     error_code woken;
     auto token = asio::redirect_error(asio::use_awaitable, woken);
@@ -74,7 +77,8 @@ asio::awaitable<Result<void>> LaneKeeper::run(SessionDriver& driver, const cloud
   co_return Result<void>{};
 }
 
-/// No lane is up. All dials of one outage share an epoch until one fails: each that succeeds is a lane.
+/// No lane is up, or none answers. All dials of one outage share an epoch until one fails: each that succeeds
+/// is a lane, and the first one takes the place of lanes that are silent.
 Duration LaneKeeper::recover(Instant now) {
   if (!outage_) {
     // The first dial comes at once, unless the lanes did not live for a second: that would be a storm.
@@ -82,7 +86,6 @@ Duration LaneKeeper::recover(Instant now) {
     if (!storm) pace_.restart(now);
     const bool streams_wait = driver_->session().stats().streams > 0;
     outage_ = Outage{last_epoch_ + 1, storm ? now + pace_.next(now, streams_wait) : now};
-    next_number_ = 1;
   }
   if (now >= outage_->next_dial && pending_ < kMostPending) {
     dial(outage_->epoch);
@@ -102,7 +105,7 @@ Duration LaneKeeper::adjust(Instant now) {
       dial(driver_->session().epoch());
     }
   }
-  return plan_->interval();
+  return std::min(plan_->interval(), kLookAgain);
 }
 
 void LaneKeeper::give_back(std::size_t surplus) {
@@ -160,19 +163,19 @@ void LaneKeeper::handle_failure(const LaneDial& dial, const Error& error) {
     unknown_ = error;
     return;
   }
-  if (driver_->session().lane_count() > 0) {
+  if (!outage_) {
+    if (driver_->session().lane_count() == 0) return;
     extra_pause_ = std::clamp(extra_pause_ * 2, kFirstExtraPause, kLongestExtraPause);
     next_extra_ = now + extra_pause_;
     spdlog::debug("lane={} beside the others failed: {}", dial.lane.value, error.text());
     return;
   }
-  if (!outage_) return;
   // The gateway may have heard this one: what it took for a lane must not be waited for.
   outage_->epoch = last_epoch_ + 1;
   const bool old_epoch = error.code() == Errc::EpochInvalid;
   const bool streams_wait = driver_->session().stats().streams > 0;
   outage_->next_dial = old_epoch ? now : now + pace_.next(now, streams_wait);
-  if (!old_epoch) on_failure_(error);
+  if (!old_epoch && driver_->session().lane_count() == 0) on_failure_(error);
 }
 
 }  // namespace culvert

@@ -63,9 +63,9 @@ class LaneKeeper {
   const cloud_api::SessionGrant* grant_ = nullptr;
   std::optional<LanePlan> plan_;
   std::optional<Error> unknown_;
-  std::optional<Outage> outage_;  ///< While no lane is up.
-  std::uint32_t next_number_ = 1;
-  std::uint32_t last_epoch_ = 0;  ///< The highest one that was ever dialled with.
+  std::optional<Outage> outage_;   ///< While no lane is up, or none answers.
+  std::uint32_t next_number_ = 1;  ///< Of a lane; never used twice, whatever the epoch.
+  std::uint32_t last_epoch_ = 0;   ///< The highest one that was ever dialled with.
   std::size_t pending_ = 0;
   Instant next_extra_{};  ///< When lanes beside the first may be dialled again.
   Duration extra_pause_{};

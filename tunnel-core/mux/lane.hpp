@@ -101,6 +101,7 @@ class Lane {
   Instant last_ping{};
   std::uint64_t ping_number = 0;  ///< Of the latest PING sent.
   Instant ping_sent_at{};
+  unsigned unanswered_pings = 0;  ///< Asked for since the last byte came.
   bool ping_due = false;
   std::optional<std::uint64_t> pong_due;  ///< Value of the latest PING received.
   bool suspected = false;                 ///< No receipt came when it should have: docs/protocol.md §7.

@@ -144,6 +144,10 @@ class Session {
   void handle_bytes(LaneId lane, const SlabRef& slab, ByteSpan bytes, Instant now);
   /// Some byte of a record arrived: the lane lives.
   void handle_lane_alive(LaneId lane, Instant now);
+  /// There are lanes, and none has answered two PINGs, although twice its round trip has passed: a new lane
+  /// may well come sooner than a sign of life or death. Counted in PINGs, so that a process that stood still
+  /// does not take its own absence for the line's.
+  bool is_silent(Instant now) const;
   /// The connection is gone: what it had not receipted waits for other lanes.
   void handle_lane_lost(LaneId lane, Instant now);
   /// Gives a lane back: it takes no new frames, and is closed in order when all it carries is receipted.

@@ -82,7 +82,17 @@ void Session::adopt(Duration resume_deadline, std::size_t streams) {
 }
 
 void Session::handle_lane_alive(LaneId id, Instant now) {
-  if (Lane* const lane = find_lane(id)) lane->last_received = now;
+  Lane* const lane = find_lane(id);
+  if (lane == nullptr) return;
+  lane->last_received = now;
+  lane->unanswered_pings = 0;
+}
+
+bool Session::is_silent(Instant now) const {
+  return !lanes_.empty() && std::ranges::all_of(lanes_, [&](const auto& entry) {
+    const Lane& lane = *entry.second;
+    return lane.unanswered_pings >= 2 && now - lane.last_received >= kPingAfter + 2 * lane.round_trip();
+  });
 }
 
 void Session::handle_lane_lost(LaneId id, Instant now) {
@@ -237,6 +247,7 @@ void Session::check_lanes(Instant now) {
     } else if (now - std::max(lane->last_received, lane->last_ping) >= kPingAfter) {
       lane->ping_due = true;
       lane->last_ping = now;
+      ++lane->unanswered_pings;
     }
   }
   for (const auto& [id, lane] : lanes_) {

@@ -36,6 +36,27 @@ TEST_CASE("Lane: any byte is a sign of life", "[mux]") {
   CHECK(peer.session.lane_count() == 1);
 }
 
+TEST_CASE("Lane: two PINGs that nobody answered make a session silent, and any byte ends it", "[mux]") {
+  RawPeer peer;
+  CHECK_FALSE(peer.session.is_silent(peer.now));
+  peer.attach();
+  const Instant start = peer.now;
+  peer.pass(999ms, false);
+  CHECK_FALSE(peer.session.is_silent(peer.now));
+  peer.pass(start + 1000ms - peer.now, false);
+  CHECK(peer.session.is_silent(peer.now));
+  peer.session.handle_lane_alive(LaneId{1}, peer.now);
+  CHECK_FALSE(peer.session.is_silent(peer.now));
+}
+
+TEST_CASE("Lane: a process that stood still does not take its absence for the line's", "[mux]") {
+  RawPeer peer;
+  peer.attach();
+  peer.now += 2s;
+  peer.session.handle_timeout(peer.now);
+  CHECK_FALSE(peer.session.is_silent(peer.now));
+}
+
 TEST_CASE("Lane: a PING is answered with its number", "[mux]") {
   RawPeer peer;
   peer.attach();
