@@ -17,6 +17,8 @@ namespace culvert {
 namespace {
 
 constexpr Duration kShortLife = 1s;
+/// Two agents with one identity would otherwise reset each other's streams every second.
+constexpr Duration kYield = 30s;
 constexpr Duration kDrainCheck = 50ms;
 constexpr Duration kFarewell = 300ms;     ///< For SESSION_END to leave.
 constexpr Duration kForever = 24h * 365;  ///< The agent's session needs no deadline before it has a lane.
@@ -129,7 +131,7 @@ asio::awaitable<void> GatewayLink::run() {
     const auto kept = co_await keeper_.run(*driver_, *grant_);
     if (!kept && !replace_) handle_unknown(kept.error());
     // Sessions that end as soon as they begin must not follow each other in a storm.
-    if (thread_.clock().now() - began >= kShortLife)
+    if (thread_.clock().now() - began >= kShortLife && !yielding_)
       pace_.restart(thread_.clock().now());
     else
       co_await pause();
@@ -163,13 +165,15 @@ void GatewayLink::handle_unknown(const Error& error) {
   note_failure(error);
 }
 
-/// A new source ends a longer pause.
+/// A new source ends a longer pause, unless another agent is to be let be.
 asio::awaitable<void> GatewayLink::pause() {
-  const Duration pause = pace_.next(thread_.clock().now(), driver_->session().stats().streams > 0);
+  const Duration usual = pace_.next(thread_.clock().now(), driver_->session().stats().streams > 0);
+  const Duration pause = yielding_ ? kYield : usual;
   pause_timer_.expires_after(ticks(pause));
   error_code cancelled;
   auto token = asio::redirect_error(asio::use_awaitable, cancelled);
   co_await pause_timer_.async_wait(token);
+  yielding_ = false;
 }
 
 void GatewayLink::note_failure(const Error& error) {
@@ -210,7 +214,7 @@ void GatewayLink::accept(int fd, const Forward& forward, SourceAddress source) {
   }
   spdlog::debug("stream={} opened forward={} source={}", id->value, forward.name, info.source);
   if (driver_->session().lane_count() > 0) return;
-  pause_timer_.cancel();
+  if (!yielding_) pause_timer_.cancel();
   keeper_.hurry();
 }
 
@@ -246,7 +250,8 @@ void GatewayLink::handle_lane_up(LaneId id) {
 void GatewayLink::handle_lane_down(LaneId id, const Error& reason, std::size_t left) {
   spdlog::warn("session={} lane={} lost lanes={} streams_waiting={} reason={}: {}", session_text(grant_->id),
                id.value, left, driver_->session().stats().streams, errc_name(reason.code()), reason.text());
-  if (left == 0) set_state(SessionState::Stalled, reason.text());
+  const bool waits = left == 0 && !driver_->session().ended();
+  if (waits) set_state(SessionState::Stalled, reason.text());
   keeper_.hurry();
 }
 
@@ -263,6 +268,8 @@ void GatewayLink::handle_ended(Errc reason, const std::string& text) {
   spdlog::warn("session={} ended reason={}: {}", grant_ ? session_text(grant_->id) : "-", errc_name(reason),
                text);
   set_state(SessionState::Down, text);
+  last_end_ = SessionEnd{reason, text, utc_now_text()};
+  yielding_ = reason == Errc::SupersededInstance;
   replace_ = true;
   keeper_.stop();
 }
@@ -307,11 +314,12 @@ std::size_t GatewayLink::streams_to(const std::string& target) const {
 AgentStatus GatewayLink::status(bool with_streams) const {
   AgentStatus status;
   status.session = {state_,
-                    grant_ ? session_text(grant_->id) : "",
+                    grant_ && !replace_ ? session_text(grant_->id) : "",
                     config_.gateway_url,
                     since_,
                     error_,
-                    state_ == SessionState::Up ? limit_name(driver_->session().limit()) : ""};
+                    state_ == SessionState::Up ? limit_name(driver_->session().limit()) : "",
+                    last_end_};
   const Session& session = driver_->session();
   for (const LaneStats& lane : session.lane_stats(thread_.clock().now())) {
     const bool suspected = lane.suspected || lane.silent > kPingAfter * 2;

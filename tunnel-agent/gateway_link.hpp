@@ -89,7 +89,9 @@ class GatewayLink final : public SessionObserver, public StreamSink {
 
   std::unique_ptr<SessionDriver> driver_;
   std::optional<cloud_api::SessionGrant> grant_;
-  bool replace_ = false;  ///< The session has ended; run() makes a new one.
+  bool replace_ = false;   ///< The session has ended; run() makes a new one.
+  bool yielding_ = false;  ///< Another agent has taken the session over: it is let be for a while.
+  std::optional<SessionEnd> last_end_;
 
   SessionState state_ = SessionState::Connecting;
   std::string since_;

@@ -186,13 +186,17 @@ json to_json(const AgentStatus& status) {
     streams["list"] = json::array();
     for (const StreamStatus& stream : *status.stream_list) streams["list"].push_back(to_json(stream));
   }
+  json last_end;
+  if (const auto& end = status.session.last_end)
+    last_end = {{"reason", errc_name(end->reason)}, {"text", end->text}, {"at", end->at}};
   return {{"session",
            {{"state", state_name(status.session.state)},
             {"id", status.session.id},
             {"gateway", status.session.gateway},
             {"since", status.session.since},
             {"error", status.session.error},
-            {"limited_by", status.session.limited_by}}},
+            {"limited_by", status.session.limited_by},
+            {"last_end", std::move(last_end)}}},
           {"lanes", std::move(lanes)},
           {"forwards", to_json(status.forwards)},
           {"limits", std::move(limits)},
@@ -234,6 +238,10 @@ std::string status_table(const json& status) {
   if (limited_by != "-" && limited_by != "source")
     text += fmt::format("limit    {}\n", limit_text(limited_by));
   if (text_of(session, "error") != "-") text += fmt::format("error    {}\n", text_of(session, "error"));
+  if (session.contains("last_end") && session["last_end"].is_object()) {
+    const json& end = session["last_end"];
+    text += fmt::format("ended    the session before, at {}: {}\n", text_of(end, "at"), text_of(end, "text"));
+  }
   text += fmt::format("streams  {} open, {} opened, {} reset\n", text_of(streams, "open"),
                       text_of(streams, "opened_total"), text_of(streams, "reset_total"));
   text += fmt::format("backlog  {} bytes\n\n", text_of(status, "backlog_bytes"));

@@ -16,6 +16,13 @@ namespace culvert {
 enum class SessionState { Connecting, Up, Stalled, Down };
 enum class ForwardState { Listening, Closed, Failed };
 
+/// Why the session before this one ended: what its streams were reset for.
+struct SessionEnd {
+  Errc reason{};
+  std::string text;
+  std::string at;  ///< RFC 3339 in UTC.
+};
+
 struct SessionStatus {
   SessionState state = SessionState::Connecting;
   std::string id;          ///< 16 hexadecimal digits; empty without a session.
@@ -24,6 +31,7 @@ struct SessionStatus {
   std::string error;       ///< Why it is not up, in one sentence; empty when it is.
   std::string limited_by;  ///< Of what goes to the gateway: "source", "limit", "line", "window",
                            ///< "memory".
+  std::optional<SessionEnd> last_end = {};  ///< Since the agent's start.
 };
 
 struct LaneStatus {

@@ -110,8 +110,11 @@ void SessionRegistry::end_site(const certs::SiteIdentity& identity, Errc why) {
     if (!take(id)) continue;
     found->second.shard->call([id, why](SessionShard& owner) {
       owner.end(id, why,
-                why == Errc::SupersededInstance ? "a newer session of the same site took its place"
-                                                : "the site may not use this gateway any more");
+                why == Errc::SupersededInstance
+                    ? "another agent of the same site took its place; if this one "
+                      "was not restarted, its identity was copied: stop one of the "
+                      "two, or join it as a site of its own"
+                    : "the site may not use this gateway any more");
       return true;
     });
   }
