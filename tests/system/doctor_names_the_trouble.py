@@ -269,6 +269,10 @@ def machine(site: Site, pair: LocalPair, folder: Path) -> None:
         site.finds("local_port_taken", f"process {os.getpid()}", str(port))
     pair.agent_dir.joinpath("forwards.d/db.toml").unlink()
     certificate, key = pair.agent_dir / "site.pem", pair.agent_dir / "site.key"
+    # Everything else is named apart, so that the directory for the running agent's files is all that is missing.
+    moved = site.text.replace("[identity]", f'[identity]\ncertificate = "{certificate}"\nkey = "{key}"')
+    assert moved != site.text and "[trust]" in moved
+    site.finds("data_dir_unusable", "No such file", old=site.text, new=f'data_dir = "{folder}/missing"\n{moved}')
     good, good_key = certificate.read_text(), key.read_text()
     key.chmod(0o644)
     site.finds("identity_unusable", "chmod")

@@ -8,17 +8,23 @@ import time
 from pathlib import Path
 from typing import Optional
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "support" / "wan"))
 from support.scenario import BIN, Done, Process, check, wait_until
 from support.two_hosts import FAR, TwoHosts, command
+from wan_line import WanLine
 
 
 class FarPair:
-    def __init__(self, hosts: TwoHosts, folder: Path):
+    """`hosts` has words before a command of either end in `near` and `far`; `limits` are of gateway.toml."""
+
+    def __init__(self, hosts: TwoHosts | WanLine, folder: Path, far: str = FAR, limits: str = ""):
         self.hosts, self.folder = hosts, folder
         self.gateway_config, self.agent_config = folder / "gateway/gateway.toml", folder / "agent/agent.toml"
         self.agent: Optional[Process] = None
-        command(str(BIN / "culvert-gateway"), "init", "--data", str(folder / "gateway"), "--hostname", FAR,
-                "--listen", f"{FAR}:443")
+        command(str(BIN / "culvert-gateway"), "init", "--data", str(folder / "gateway"), "--hostname", far,
+                "--listen", f"{far}:443")
+        text = self.gateway_config.read_text()
+        self.gateway_config.write_text(text.replace("[limits]\n", f"[limits]\n{limits}\n"))
         self.gateway = Process([*hosts.far, str(BIN / "culvert-gateway"), "run", "--config", str(self.gateway_config)],
                                folder / "gateway.log", ready="ready")
         self.provider("org", "add", "demo")

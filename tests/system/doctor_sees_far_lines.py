@@ -1,0 +1,68 @@
+#!/usr/bin/env python3
+"""culvert-agent doctor on a far line: windows that are too small for it are a note; an agent whose memory is too small for
+it is a finding. Memory is told from windows by which end has too little."""
+from pathlib import Path
+
+from support.far_pair import FarPair
+from support.proxied import set_section
+from support.scenario import Skip, main, wait_until
+from honesty import BUFFERS
+from wan_line import FAR, LineShape, WanLine, unavailable
+
+PORT, TARGET = 10003, 7001
+SMALL = "8 MiB"
+SINK = f"""
+import socket
+listener = socket.create_server(("{FAR}", {TARGET}))
+print("ready", flush=True)
+while True:
+    peer, _ = listener.accept()
+    try:
+        while peer.recv(1 << 20):
+            pass
+    except OSError:
+        pass
+"""
+SOURCE = f"""
+import socket
+stream = socket.create_connection(("127.0.0.1", {PORT}))
+print("ready", flush=True)
+try:
+    while True:
+        stream.sendall(bytes(1 << 20))
+except OSError:
+    pass
+"""
+
+
+def scenario(folder: Path) -> None:
+    lack = unavailable()
+    if lack:
+        raise Skip(lack)
+    with WanLine(seed=1) as line:
+        line.set_kernel(BUFFERS)
+        line.shape(LineShape(rtt_ms=200, rate_mbit=1000))
+        finds(line, folder / "window", f'session_memory = "{SMALL}"', "window", "limited_by_window", note=True)
+        finds(line, folder / "memory", "", "memory", "limited_by_memory", note=False)
+
+
+def finds(line: WanLine, folder: Path, limits: str, limited_by: str, finding: str, note: bool) -> None:
+    folder.mkdir()
+    pair, programs = FarPair(line, folder, FAR, limits), []
+    try:
+        if not limits:
+            set_section(pair.agent_config, "limits", session_memory=SMALL)
+        pair.start_agent()
+        programs.append(pair.python(line.far, SINK, name="sink"))
+        pair.forward("bulk", f"{FAR}:{TARGET}", PORT)
+        programs.append(pair.python(line.near, SOURCE, name="source"))
+        wait_until(f"a session limited by its {limited_by}",
+                   lambda: pair.status()["session"]["limited_by"] == limited_by, 60)
+        pair.finds(finding, "bytes wait", note=note, looks=4)
+    finally:
+        for program in programs:
+            program.kill()
+        pair.stop()
+
+
+main(scenario)
