@@ -75,7 +75,7 @@ std::optional<Finding> conclude_target(const json& forward) {
   const std::string name = text(forward, "name");
   const std::string seen = fmt::format("its latest stream ended at {} with {}: {}", text(*found, "at"),
                                        reason, text(*found, "text"));
-  if (reason == "target_not_allowed" || reason == "target_unknown" || reason == "target_address_forbidden") {
+  if (reason == "target_unknown" || reason == "target_address_forbidden") {
     return Finding{"target_not_allowed",
                    fmt::format("forward {} leads to a target that this site may not reach", name), seen,
                    "ask the provider to add or allow the target, or remove the forward"};

@@ -42,8 +42,6 @@ std::string_view errc_name(Errc code) {
       return "stream_cancelled";
     case Errc::TargetUnknown:
       return "target_unknown";
-    case Errc::TargetNotAllowed:
-      return "target_not_allowed";
     case Errc::TargetRefused:
       return "target_refused";
     case Errc::TargetUnreachable:
@@ -64,8 +62,6 @@ std::string_view errc_name(Errc code) {
       return "open_timed_out";
     case Errc::SocketFailed:
       return "socket_failed";
-    case Errc::ForwardRemoved:
-      return "forward_removed";
     case Errc::DialLimitReached:
       return "dial_limit_reached";
     case Errc::UsageInvalid:

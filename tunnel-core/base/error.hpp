@@ -31,7 +31,6 @@ enum class Errc : std::uint16_t {
   // Reset of a stream.
   StreamCancelled = 64,
   TargetUnknown = 65,
-  TargetNotAllowed = 66,
   TargetRefused = 67,
   TargetUnreachable = 68,
   TargetTimedOut = 69,
@@ -42,7 +41,6 @@ enum class Errc : std::uint16_t {
   Draining = 74,
   OpenTimedOut = 75,
   SocketFailed = 76,
-  ForwardRemoved = 77,
   DialLimitReached = 78,
   // Inside one process.
   UsageInvalid = 1000,

@@ -253,7 +253,7 @@ TEST_CASE("Doctor: a full line, a slow target and a set limit are notes, which m
 TEST_CASE("Doctor: a target's trouble is told by its reason, and gone when a stream has opened", "[doctor]") {
   for (const auto& [reason, wanted] :
        std::map<std::string, std::string>{{"target_unknown", "target_not_allowed"},
-                                          {"target_not_allowed", "target_not_allowed"},
+                                          {"target_address_forbidden", "target_not_allowed"},
                                           {"target_refused", "target_refused"},
                                           {"target_timed_out", "target_unreachable"},
                                           {"target_name_unresolved", "target_unreachable"},
