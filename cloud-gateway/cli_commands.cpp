@@ -7,6 +7,7 @@
 #include "cloud-gateway/cli_render.hpp"
 #include "tunnel-core/daemon/admin_socket.hpp"
 #include "tunnel-core/daemon/cli.hpp"
+#include "tunnel-core/daemon/files.hpp"
 #include "tunnel-core/daemon/process.hpp"
 #include "tunnel-core/obs/log.hpp"
 
@@ -24,6 +25,12 @@ int print_result(const std::string& text) {
     return kExitDone;
   return report_error(
       kProgram, Error{Errc::IoFailed, "cannot write the result to stdout; the command itself was done"});
+}
+
+/// What the next command must repeat, for a gateway that is not in the usual place.
+std::string config_option_of(const CliCommand& command) {
+  if (command.config == CliCommand{}.config) return {};
+  return " --config " + shell_word(command.config.string());
 }
 
 int run_init(const CliCommand& command) {
@@ -77,7 +84,8 @@ int run_admin(const CliCommand& command) {
     }
     return report_error(kProgram, result.error());
   }
-  const CliOutput output = render_result(command.admin_command, *result, command.json);
+  const CliOutput output =
+      render_result(command.admin_command, *result, command.json, config_option_of(command));
   std::fputs(output.hint.c_str(), stderr);
   return print_result(output.out);
 }

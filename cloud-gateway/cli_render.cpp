@@ -54,7 +54,7 @@ std::string scope_text(const json& limit) {
   return text;
 }
 
-CliOutput render_limits(const json& result) {
+CliOutput render_limits(const json& result, const std::string& config_option) {
   std::vector<Row> rows;
   for (const json& limit : result.at("limits")) {
     const json& now = limit.at("now").at("window");
@@ -71,27 +71,30 @@ CliOutput render_limits(const json& result) {
   if (!result.at("lanes").empty())
     text += (text.empty() ? "" : "\n") +
             render_table({"ORG", "LANES AT MOST"}, rows_of(result.at("lanes"), {"org", "lanes"}));
-  if (text.empty()) return {"", "no limits; set one with 'culvert-gateway limit set ORG --up RATE'\n"};
+  if (text.empty())
+    return {"", "no limits; set one with 'culvert-gateway limit set ORG --up RATE" + config_option + "'\n"};
   return {text, ""};
 }
 
-CliOutput render_list(const std::string& command, const json& result) {
-  if (command == "limit.list") return render_limits(result);
+CliOutput render_list(const std::string& command, const json& result, const std::string& config_option) {
+  if (command == "limit.list") return render_limits(result, config_option);
   if (command == "org.list") {
-    if (result.at("orgs").empty()) return {"", "no orgs yet; add one with 'culvert-gateway org add NAME'\n"};
+    if (result.at("orgs").empty())
+      return {"", "no orgs yet; add one with 'culvert-gateway org add NAME" + config_option + "'\n"};
     return {render_table({"ORG", "SITES", "TARGETS", "SINCE"},
                          rows_of(result.at("orgs"), {"name", "sites", "targets", "created_at"})),
             ""};
   }
   if (command == "target.list") {
     if (result.at("targets").empty())
-      return {"", "no targets yet; add one with 'culvert-gateway target add ORG NAME HOST:PORT'\n"};
+      return {"", "no targets yet; add one with 'culvert-gateway target add ORG NAME HOST:PORT" +
+                      config_option + "'\n"};
     return {
         render_table({"ORG", "TARGET", "ADDRESS"}, rows_of(result.at("targets"), {"org", "name", "address"})),
         ""};
   }
   if (result.at("sites").empty())
-    return {"", "no sites yet; invite one with 'culvert-gateway join-token ORG SITE'\n"};
+    return {"", "no sites yet; invite one with 'culvert-gateway join-token ORG SITE" + config_option + "'\n"};
   return {render_table(
               {"ORG", "SITE", "STATE", "CERTIFICATE UNTIL", "SINCE"},
               rows_of(result.at("sites"), {"org", "name", "state", "certificate_expires_at", "created_at"})),
@@ -105,7 +108,7 @@ std::string render_status(const json& status) {
   for (const json& address : status.at("listen"))
     listen += (listen.empty() ? "" : ", ") + address.get<std::string>();
   std::string text = "culvert-gateway " + text_of(status, "version") + " " + text_of(status, "state") +
-                     " for " + uptime_text(status.at("uptime_s").get<std::int64_t>()) + "\n";
+                     ", up " + uptime_text(status.at("uptime_s").get<std::int64_t>()) + "\n";
   text += "listen    " + (listen.empty() ? "-" : listen) + "\n";
   text += "orgs      " + text_of(status, "orgs") + ", sites " + text_of(status, "sites") + "\n";
   text += "sessions  " + std::to_string(status.at("sessions").size()) + "\n";
@@ -136,7 +139,7 @@ std::string render_status(const json& status) {
 }
 
 /// What was done, and what usually comes next.
-std::string done_text(const std::string& command, const json& result) {
+std::string done_text(const std::string& command, const json& result, const std::string& config_option) {
   const std::string org = text_of(result, "org");
   if (command.starts_with("limit.")) {
     std::string text;
@@ -151,7 +154,8 @@ std::string done_text(const std::string& command, const json& result) {
     return text;
   }
   if (command == "org.add")
-    return "org " + org + " added; next: culvert-gateway target add " + org + " NAME HOST:PORT\n";
+    return "org " + org + " added; next: culvert-gateway target add " + org + " NAME HOST:PORT" +
+           config_option + "\n";
   if (command == "org.remove")
     return "org " + org + " removed, with " + std::to_string(result.at("sites").size()) + " site(s)\n";
   if (command == "target.add")
@@ -165,7 +169,8 @@ std::string done_text(const std::string& command, const json& result) {
 
 }  // namespace
 
-CliOutput render_result(const std::string& command, const json& result, bool as_json) {
+CliOutput render_result(const std::string& command, const json& result, bool as_json,
+                        const std::string& config_option) {
   if (as_json) return {result.dump(2) + "\n", ""};
   if (command == "status") return {render_status(result), ""};
   if (command == "join-token")
@@ -174,8 +179,8 @@ CliOutput render_result(const std::string& command, const json& result, bool as_
                 ", before " + text_of(result, "expires_at") +
                 ":\n  culvert-agent join JOINSTRING --data DIR\nIt works once, and leads to " +
                 text_of(result, "gateway_url") + "\n"};
-  if (command.ends_with(".list")) return render_list(command, result);
-  return {"", done_text(command, result)};
+  if (command.ends_with(".list")) return render_list(command, result, config_option);
+  return {"", done_text(command, result, config_option)};
 }
 
 std::string render_table(const Row& header, const std::vector<Row>& rows) {

@@ -13,8 +13,10 @@ struct CliOutput {
   std::string hint;  ///< For a person.
 };
 
-/// @param command  of AdminService, with its result.
-CliOutput render_result(const std::string& command, const nlohmann::json& result, bool as_json);
+/// @param command         of AdminService, with its result.
+/// @param config_option   what the next command has to say as well: ` --config PATH`, or nothing.
+CliOutput render_result(const std::string& command, const nlohmann::json& result, bool as_json,
+                        const std::string& config_option = {});
 
 /// Columns two blanks apart, no blanks at line ends.
 std::string render_table(const std::vector<std::string>& header,

@@ -48,6 +48,7 @@ bool is_unfinished_join(const fs::path& dir) {
 class JoiningDir {
  public:
   static Result<JoiningDir> open(const fs::path& dir) {
+    if (dir.empty()) return create_data_dir(dir).error();  // Has the words for it.
     std::error_code failure;
     const fs::path absolute = fs::absolute(dir, failure).lexically_normal();
     JoiningDir opened{absolute.has_filename() ? absolute : absolute.parent_path()};

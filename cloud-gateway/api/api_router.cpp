@@ -109,24 +109,20 @@ ApiResponse ApiRouter::dispatch(const ApiRequest& request) {
       continue;
     }
     if (route.needs_site && !request.identity)
-      return error_response(Error{Errc::Unauthorized,
-                                  "this call needs the client certificate of a site, offered with "
-                                  "ALPN culvert/1"},
-                            request.request_id);
+      return refuse(request, 401,
+                    Error{Errc::Unauthorized,
+                          "this call needs the client certificate of a site, offered with ALPN culvert/1"});
     if (request.body_too_large || request.body.size() > kMaxApiBody)
-      return error_response(413, Error{Errc::UsageInvalid, "the body is longer than 64 KiB"},
-                            request.request_id);
+      return refuse(request, 413, Error{Errc::UsageInvalid, "the body is longer than 64 KiB"});
     return (this->*route.handler)(request);
   }
   if (!request.identity && is_lane_request(request.method, request.path))
-    return error_response(Error{Errc::Unauthorized,
-                                "a lane needs the client certificate of a site, offered with ALPN culvert/1"},
-                          request.request_id);
+    return refuse(request, 401,
+                  Error{Errc::Unauthorized,
+                        "a lane needs the client certificate of a site, offered with ALPN culvert/1"});
   if (allowed.empty())
-    return error_response(Error{Errc::NotFound, "there is nothing at this path; see docs/rest-api.md"},
-                          request.request_id);
-  auto refused =
-      error_response(405, Error{Errc::UsageInvalid, "this path takes " + allowed}, request.request_id);
+    return refuse(request, 404, Error{Errc::NotFound, "there is nothing at this path; see docs/rest-api.md"});
+  auto refused = refuse(request, 405, Error{Errc::UsageInvalid, "this path takes " + allowed});
   refused.headers.emplace_back("Allow", allowed);
   return refused;
 }
@@ -141,11 +137,10 @@ ApiResponse ApiRouter::health(const ApiRequest&) {
 ApiResponse ApiRouter::enrol(const ApiRequest& request) {
   const Instant now = clock_.steady();
   if (!failed_enrolments_.allows(request.peer_address, now)) {
-    auto limited = error_response(429,
-                                  Error{Errc::StreamLimitReached,
-                                        "too many failed enrolments from this address; "
-                                        "wait a minute and check the joining string"},
-                                  request.request_id);
+    auto limited = refuse(request, 429,
+                          Error{Errc::StreamLimitReached,
+                                "too many failed enrolments from this address; "
+                                "wait a minute and check the joining string"});
     for (auto& [name, value] : limited.headers) {
       if (name == "Retry-After") value = "60";
     }
@@ -278,6 +273,19 @@ ApiResponse ApiRouter::fail(const ApiRequest& request, const Error& error) {
   spdlog::log(status == 500 ? spdlog::level::err : spdlog::level::info,
               "{}address={} request={} {} {} refused with {}: {}", about(request), request.peer_address,
               request.request_id, request.method, without_query(request.path), status, error.to_string());
+  return error_response(status, error, request.request_id);
+}
+
+ApiResponse ApiRouter::refuse(const ApiRequest& request, int status, const Error& error) {
+  std::optional<std::string> left_out;
+  {
+    const std::lock_guard lock{refusals_mutex_};
+    left_out = refusals_.admit(clock_.steady());
+  }
+  if (left_out) {
+    spdlog::info("{}address={} request={} {} refused with {}: {}{}", about(request), request.peer_address,
+                 request.request_id, request.method, status, error.to_string(), *left_out);
+  }
   return error_response(status, error, request.request_id);
 }
 

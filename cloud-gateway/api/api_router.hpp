@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <mutex>
 #include <string>
 #include <string_view>
 
@@ -12,6 +13,7 @@
 #include "cloud-gateway/control/enrolment.hpp"
 #include "cloud-gateway/control/policy.hpp"
 #include "cloud-gateway/store/store.hpp"
+#include "tunnel-core/obs/log_ration.hpp"
 
 namespace culvert {
 
@@ -60,6 +62,8 @@ class ApiRouter {
 
   /// The error's answer; logs what the peer is not told.
   ApiResponse fail(const ApiRequest& request, const Error& error);
+  /// The same for what any stranger can send: at most LogRation's lines of it reach the log.
+  ApiResponse refuse(const ApiRequest& request, int status, const Error& error);
   void report_clone(const ApiRequest& request);
 
   Store& store_;
@@ -69,6 +73,8 @@ class ApiRouter {
   ApiClock clock_;
   FailureLimiter failed_enrolments_;
   CloneWatch clones_;
+  std::mutex refusals_mutex_;
+  LogRation refusals_;
 };
 
 }  // namespace culvert

@@ -55,12 +55,12 @@ def refusals(pair: LocalPair, folder: Path, expired: str) -> None:
     nothing_left("hello")
 
     refuses("a string the gateway holds for expired is refused by it", agent("join", expired, "--data", folder / "late"),
-            1, "expired")
+            2, "expired")
     nothing_left("late")
     past = body_of(good)
     past[-40:-32] = (int(time.time()) - 60).to_bytes(8, "big")
     refuses("a string that says it is expired is refused before anything is sent",
-            agent("join", string_of(past), "--data", folder / "past"), 1, "expired", "clock")
+            agent("join", string_of(past), "--data", folder / "past"), 2, "expired", "clock")
     nothing_left("past")
 
     unknown = body_of(good)

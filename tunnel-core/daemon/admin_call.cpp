@@ -124,9 +124,11 @@ Result<void> AdminCall::wait(short events) {
 }
 
 Error AdminCall::timed_out() const {
-  return {
-      Errc::TimedOut,
-      fmt::format("the daemon on {} did not answer in time; look at its log, or restart it", dir_.string())};
+  return {Errc::TimedOut,
+          fmt::format(
+              "the daemon on {} did not answer in time (is it stopped or overloaded?); look at its log, then "
+              "whether the change was made",
+              dir_.string())};
 }
 
 }  // namespace

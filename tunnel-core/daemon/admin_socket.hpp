@@ -43,7 +43,7 @@ class AdminSocket {
 /// TimedOut;
 ///        ReplyInvalid when it ended before it answered; whatever the daemon answered otherwise.
 Result<nlohmann::json> admin_call(const std::filesystem::path& dir, const AdminRequest& request,
-                                  Duration timeout = 30s);
+                                  Duration timeout = 10s);
 
 /// Does `offline` under DIR/lock when no daemon runs, else asks the daemon. While one starts and does not yet
 /// answer, waits at most `patience`.

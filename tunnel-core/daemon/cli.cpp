@@ -13,6 +13,7 @@ int report_error(const char* program, const Error& error) {
     case Errc::ConfigInvalid:
     case Errc::FileUnsafe:
     case Errc::JoiningStringInvalid:
+    case Errc::JoiningStringExpired:
       return kExitUsage;
     default:
       return kExitFailed;

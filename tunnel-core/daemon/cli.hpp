@@ -10,7 +10,8 @@ constexpr int kExitFailed = 1;
 constexpr int kExitUsage = 2;
 
 /// Prints `PROGRAM: <what went wrong and what to do>` to stderr, one line.
-/// @return 2 for UsageInvalid, ConfigInvalid, FileUnsafe and JoiningStringInvalid, otherwise 1.
+/// @return 2 for UsageInvalid, ConfigInvalid, FileUnsafe and joining strings that are wrong, used or expired,
+/// otherwise 1.
 int report_error(const char* program, const Error& error);
 
 }  // namespace culvert

@@ -79,6 +79,10 @@ void remove_abandoned(const fs::path& dir) {
 }  // namespace
 
 Result<void> create_data_dir(const fs::path& dir) {
+  if (dir.empty()) {
+    return Error{Errc::UsageInvalid,
+                 "the name of the directory is empty; give one, like --data /var/lib/culvert"};
+  }
   std::error_code error;
   const fs::file_status status = fs::status(dir, error);
   if (fs::exists(status)) {
