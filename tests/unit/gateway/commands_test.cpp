@@ -147,10 +147,9 @@ TEST_CASE("Commands: with a daemon they take effect at once", "[commands]") {
   CHECK(json::parse(status.out)["sites"] == 1);
   CHECK(run({"site", "remove", "acme", "tokyo", "--config", config}).exit_code == 0);
   CHECK_FALSE(gateway.policy->current()->authorise_open({"acme", "tokyo"}, "db"));
-  CHECK(run({"run", "--config", config}).exit_code == 1);
-
   control.close_admin_socket();  // Waits for its thread, which notes what has ended.
   CHECK(sessions.ended.size() == 1);
+  CHECK(run({"run", "--config", config}).exit_code == 1);
 }
 
 TEST_CASE("Commands: init on a directory in use fails and changes nothing", "[commands]") {
