@@ -43,6 +43,18 @@ bool silent_between(const json& before, const json& now) {
   return true;
 }
 
+/// All lanes of the earlier look are gone, and what waited still does: each new one fell silent in its turn.
+bool replaced_between(const json& before, const json& now) {
+  const json& old_lanes = before.at("lanes");
+  const json& lanes = now.at("lanes");
+  const bool kept = std::any_of(lanes.begin(), lanes.end(), [&](const json& lane) {
+    return std::any_of(old_lanes.begin(), old_lanes.end(),
+                       [&](const json& old) { return old.at("id") == lane.at("id"); });
+  });
+  return !lanes.empty() && !old_lanes.empty() && !kept &&
+         now.value("backlog_bytes", std::uint64_t{0}) >= before.value("backlog_bytes", std::uint64_t{0});
+}
+
 std::vector<Finding> conclude_session(const std::vector<json>& looks, const ControlFact& control) {
   const json& now = looks.back();
   const json& session = now.at("session");
@@ -54,6 +66,11 @@ std::vector<Finding> conclude_session(const std::vector<json>& looks, const Cont
         fmt::format("the gateway answers, but {} lane{} got no byte back for a second while {} bytes wait",
                     looks[i].at("lanes").size(), looks[i].at("lanes").size() == 1 ? "" : "s",
                     looks[i].at("backlog_bytes").dump()))};
+  }
+  if (control_works && all_wait(looks) && replaced_between(looks.front(), now)) {
+    return {data_blocked(fmt::format(
+        "the gateway answers and lanes come up, but each falls silent and is replaced, while {} bytes wait",
+        now.at("backlog_bytes").dump()))};
   }
   if (state == "up") return {};
   // An agent that has just begun, or is in the middle of coming back, is not stuck.

@@ -180,6 +180,13 @@ TEST_CASE("Doctor: lanes that get no byte back while bytes wait are data that is
   alive["lanes"][0]["received_bytes"] = 8;
   CHECK(ids(conclude_status({stuck, stuck}, kWorks)) == Ids{"data_blocked"});
   CHECK(ids(conclude_status({stuck, alive, alive}, kWorks)) == Ids{"data_blocked"});
+  // An agent that dials anew as soon as a lane falls silent has other lanes in each look.
+  json replaced = stuck;
+  replaced["lanes"][0]["id"] = 2;
+  replaced["lanes"][0]["received_bytes"] = 3;
+  CHECK(ids(conclude_status({stuck, replaced}, kWorks)) == Ids{"data_blocked"});
+  replaced["backlog_bytes"] = 1;
+  CHECK(ids(conclude_status({stuck, replaced}, kWorks)) == Ids{"limited_by_line"});
   CHECK(ids(conclude_status({stuck, alive}, kWorks)) == Ids{"limited_by_line"});
   CHECK(conclude_status({status("up", "1", "source", 0, 100), status("up", "1", "source", 0, 100)}, kWorks)
             .empty());
