@@ -45,7 +45,7 @@ std::string switching_protocols(const LaneAdmission::Admitted& admitted, const H
   return text + "Culvert-Hello: " + to_hex(encode_hello(answer)) + "\r\n\r\n";
 }
 
-/// @error UsageInvalid.
+/// docs/protocol.md §3.1 and §3.4. @error UsageInvalid.
 Result<Carrier> carrier_of(const LaneRequest& request) {
   using boost::beast::iequals;
   if (request.connection_upgrade && iequals(request.upgrade, "culvert/1")) return Carrier::Culvert;

@@ -56,10 +56,12 @@ def echo_stream(peer: HandMadePeer, stream: int, cut: int = 0) -> bool:
 
 def well_behaved(port: int, identity: Path) -> None:
     peer = HandMadePeer(port, identity)
+    # docs/protocol.md §3.1, and §3.2: frames may be cut anywhere.
     check("a peer written after docs/protocol.md gets a lane", peer.ask_lane() == 101)
     check("and carries a stream", echo_stream(peer, 2))
     check("and one whose frames arrive in pieces of 7 bytes", echo_stream(peer, 4, cut=7))
     peer.close()
+    # docs/protocol.md §4.1
     check("a higher epoch resumes the session", peer.ask_lane() == 101 and echo_stream(peer, 6))
     check("an epoch that has been is refused with 409", peer.ask_lane(epoch=1) == 409)
     peer.close()
@@ -70,10 +72,12 @@ def hellos(port: int, identity: Path) -> None:
     tls = Tls(port, identity)
     good = peer.hello(tls, 1, 1)
     tls.close()
+    # docs/protocol.md §4
     check("a proof of another connection is refused with 401", peer.ask_lane(hello=good) == 401)
     check("half a HELLO is refused with 400", peer.ask_lane(hello=good[:20]) == 400)
     check("an empty HELLO is refused with 400", peer.ask_lane(hello=b"") == 400)
     check("another version is refused with 400", peer.ask_lane(hello=b"\x02" + good[1:]) == 400)
+    # docs/protocol.md §3.1
     check("bytes behind the request are refused with 400", peer.ask_lane(behind=open_frame(2, "echo")) == 400)
     peer.session = bytes(8)
     check("an unknown session is refused with 404", peer.ask_lane() == 404)
@@ -82,6 +86,8 @@ def hellos(port: int, identity: Path) -> None:
 def rule_breakers(pair: LocalPair, port: int, identity: Path) -> None:
     opened = open_frame(2, "echo")
     long_value = tlv(1, b"echo") + tlv(2, b"192.0.2.7:51234") + tlv(200, bytes(1100))
+    # docs/protocol.md §5.1 and §5.2 (frames), §6.1 (ids), §6.2 and §11 (OPEN), §6.3 (DATA), §8.1 (ACK), §7 (RECEIPT);
+    # the numbers are those of §12.
     cases = [
         ("garbage", [bytes([255, 254]) * 400], (MALFORMED, UNKNOWN)),
         ("an enormous length", [frame(DATA, 2, 0, length=65535)], (MALFORMED,)),
@@ -122,7 +128,9 @@ def harmless(port: int, identity: Path) -> None:
     check("a lane", peer.ask_lane() == 101)
     peer.send(frame(DATA, 2, 0, bytes(1000))[:9])
     peer.close()
+    # docs/protocol.md §3.3: whatever else ends a connection is a lost lane.
     check("half a header and a cut end nothing: the next lane resumes", peer.ask_lane() == 101 and echo_stream(peer, 2))
+    # docs/protocol.md §6.1: dropped and counted.
     late = frame(DATA, 2, 0, b"late", flags=0), frame(ACK, 2, 10, bytes(8)), frame(RESET, 2, 64, b"late")
     peer.send(*late)
     check("late frames of a finished stream are dropped", echo_stream(peer, 4))
@@ -131,7 +139,7 @@ def harmless(port: int, identity: Path) -> None:
     check("an unknown target resets its stream alone", got and got[0] == RESET and got[2:4] == (6, TARGET_UNKNOWN), got)
     check("and the next stream goes", echo_stream(peer, 8))
     peer.send(open_frame(10, "echo"))
-    pieces = os.urandom(2000)
+    pieces = os.urandom(2000)  # docs/protocol.md §6.3; a gap too many is §8.5.
     for at in reversed(range(len(pieces))):
         peer.send(frame(DATA, 10, at, pieces[at:at + 1], flags=1 if at == len(pieces) - 1 else 0))
     back = b""

@@ -24,6 +24,7 @@ def scenario(folder: Path) -> None:
         check("the first lane comes in", peer.ask_lane() == 101)
         first = peer.lane
         check("and the second", peer.ask_lane(epoch=1, lane=2) == 101)
+        # docs/protocol.md §3.6
         check("the third is refused with 429", peer.ask_lane(epoch=1, lane=3) == 429)
         pair.provider("limit", "set", "few", "--lanes", "3")
         check("it comes in when the ceiling was raised", peer.ask_lane(epoch=1, lane=3) == 101)

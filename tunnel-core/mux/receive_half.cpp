@@ -18,6 +18,7 @@ std::uint64_t affordable(std::uint64_t memory) {
 
 }  // namespace
 
+/// docs/protocol.md §6.3.
 Result<void> ReceiveHalf::handle_data(std::uint64_t offset, ByteSpan bytes, bool fin, const SlabRef& slab) {
   const std::uint64_t end = offset + bytes.size();
   if (offset >= kMaxOffset || end > granted_ - returned_) {
@@ -46,6 +47,7 @@ Result<void> ReceiveHalf::handle_data(std::uint64_t offset, ByteSpan bytes, bool
   return {};
 }
 
+/// docs/protocol.md §8.4.
 Result<void> ReceiveHalf::handle_return(std::uint64_t returned) {
   if (returned <= returned_) return {};
   if (returned > granted_ || granted_ - returned < highest_) {

@@ -197,6 +197,7 @@ void SendHalf::handle_lost(std::uint64_t offset, std::size_t length, bool fin) {
   }
 }
 
+/// docs/protocol.md §8.1.
 Result<void> SendHalf::handle_ack(std::uint64_t accepted, std::uint64_t granted, bool fin) {
   if (accepted > sent_) {
     return Error{Errc::FlowControlViolation,

@@ -97,6 +97,7 @@ void Session::disown(Stream& stream) {
   stream.event_hook.unlink();
 }
 
+/// docs/protocol.md §6.4.
 void Session::reset_stream_after_delivery(StreamId id, Errc reason, std::string_view text, Instant now) {
   Stream* const stream = find(id);
   if (stream == nullptr) return;
@@ -220,7 +221,8 @@ void Session::handle_fin_delivered(StreamId id, Instant now) {
   maybe_finish(*stream);
 }
 
-/// Both directions are done: the socket can be closed. The object stays until our ACK{FIN} is receipted.
+/// Both directions are done: the socket can be closed. The object stays until our ACK{FIN} is receipted
+/// (docs/protocol.md §6.5).
 void Session::maybe_finish(Stream& stream) {
   if (stream.phase != StreamPhase::Open || !stream.receive.fin_delivered() || !stream.send.fin_acknowledged())
     return;

@@ -36,6 +36,7 @@ Duration Session::least_round_trip() const {
   return least == Duration::max() ? Duration{} : least;
 }
 
+/// docs/protocol.md §4.1 (epochs) and §3.6 (numbers of lanes).
 Result<void> Session::attach_lane(LaneId id, std::uint32_t epoch, ByteCount peer_replay, Instant now) {
   if (ended_) return Error{Errc::SessionClosed, "the session has ended"};
   if (epoch < epoch_) {
@@ -238,6 +239,7 @@ void Session::wake_starved() {
   }
 }
 
+/// docs/protocol.md §3.3 (dead) and §7 (suspected).
 void Session::check_lanes(Instant now) {
   std::vector<LaneId> dead;
   for (const auto& [id, lane] : lanes_) {
@@ -262,8 +264,8 @@ void Session::check_lanes(Instant now) {
   }
 }
 
-/// Streams that were idle for a second give back credit above the minimum and what is only kept for the next
-/// byte.
+/// Streams that were idle for a second give back credit above the minimum (docs/protocol.md §8.4) and what is
+/// only kept for the next byte.
 void Session::give_back_idle(Instant now) {
   next_idle_check_ = now + kIdleReturnAfter;
   for (Stream* stream = active_list_.front(); stream != nullptr;) {

@@ -133,13 +133,14 @@ Result<void> Session::handle_state_frame(const Frame& frame, const SlabRef& slab
 }
 
 /// Ids of each opener are consecutive, so an id is known to have been opened without remembering the finished
-/// ones.
+/// ones (docs/protocol.md §6.1).
 bool Session::was_opened(StreamId id) const {
   const bool own = (id.value & 1) == static_cast<std::uint32_t>(config_.role);
   if (own) return id.value < next_own_id_;
   return id.value < next_peer_id_ && !missing_peer_ids_.contains(id.value);
 }
 
+/// docs/protocol.md §6.1.
 Result<void> Session::note_peer_id(StreamId id) {
   const std::uint32_t lowest = missing_peer_ids_.empty() ? next_peer_id_ : *missing_peer_ids_.begin();
   if (id.value > kLastId || (id.value > lowest && (id.value - lowest) / 2 > kMaxIdsAhead)) {
@@ -153,6 +154,7 @@ Result<void> Session::note_peer_id(StreamId id) {
   return {};
 }
 
+/// docs/protocol.md §6.2.
 Result<void> Session::handle_open(const Frame& frame, Instant now) {
   const StreamId id = frame.header.stream;
   if ((id.value & 1) == static_cast<std::uint32_t>(config_.role)) {

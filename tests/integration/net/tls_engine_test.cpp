@@ -23,6 +23,7 @@ ReadOutcome::Kind read_one(TlsEngine& engine) {
 
 }  // namespace
 
+// docs/protocol.md §3.1
 TEST_CASE("TlsEngine: a lane's handshake agrees on culvert/1 and shows the client's certificate",
           "[net][tls]") {
   EngineLink link = lane_link();
@@ -33,6 +34,7 @@ TEST_CASE("TlsEngine: a lane's handshake agrees on culvert/1 and shows the clien
   CHECK(link.client.peer_certificate() != nullptr);
 }
 
+// docs/protocol.md §3.5
 TEST_CASE("TlsEngine: a client that offers http/1.1 is not asked for a certificate", "[net][tls]") {
   EngineLink link{browser_context(), server_context()};
   REQUIRE(link.handshake());
@@ -51,6 +53,7 @@ TEST_CASE("TlsEngine: a client without ALPN gets plain HTTPS, also with a certif
   CHECK(link.server.peer_certificate() == nullptr);
 }
 
+// docs/protocol.md §3.2
 TEST_CASE("TlsEngine: a full frame is exactly one record, one byte more would be two", "[net][tls]") {
   EngineLink link = lane_link();
   REQUIRE(link.handshake());
@@ -123,6 +126,7 @@ TEST_CASE("TlsEngine: the server reads byte by byte what was sealed as one recor
   CHECK(arrived == data);
 }
 
+// docs/protocol.md §3.2
 TEST_CASE("TlsEngine: keys are updated every so many records, in both directions, and data goes on",
           "[net][tls]") {
   TlsLimits limits;
@@ -145,6 +149,7 @@ TEST_CASE("TlsEngine: keys are updated every so many records, in both directions
   CHECK(link.server.peer_messages_received() == 10);
 }
 
+// docs/protocol.md §3.2
 TEST_CASE("TlsEngine: a peer that floods key updates loses its connection", "[net][tls]") {
   TlsLimits limits;
   limits.records_per_key = 1;
@@ -164,6 +169,7 @@ TEST_CASE("TlsEngine: a peer that floods key updates loses its connection", "[ne
   CHECK(link.server.last_error().message() == "TLS read failed: the peer sends too many key updates");
 }
 
+// docs/protocol.md §3.5 and §4
 TEST_CASE("TlsEngine: the exporter is equal at both ends and differs by label and connection", "[net][tls]") {
   EngineLink link = lane_link();
   EngineLink other = lane_link();
@@ -174,6 +180,7 @@ TEST_CASE("TlsEngine: the exporter is equal at both ends and differs by label an
   CHECK(link.client.exporter("EXPORTER-culvert-lane") != other.client.exporter("EXPORTER-culvert-lane"));
 }
 
+// docs/protocol.md §3.3
 TEST_CASE("TlsEngine: an orderly close is told from a cut", "[net][tls]") {
   EngineLink link = lane_link();
   REQUIRE(link.handshake());

@@ -108,6 +108,7 @@ TEST_CASE("TlsStream: closing ends a pending read with operation_aborted", "[net
   CHECK(*result == asio::error::operation_aborted);
 }
 
+// docs/protocol.md §3.1
 TEST_CASE("TlsStream: a lane client without a certificate is refused, and hears why", "[net][tls]") {
   auto nobody = TlsContext::client({{}, {}, std::string{kTunnelAlpn}, verifies_server()});
   REQUIRE(nobody);
@@ -161,6 +162,7 @@ TEST_CASE("TlsStream: a server that the client does not trust hears it and gets 
   CHECK(*streams.server_result == error_code_of(Errc::Unauthorized));
 }
 
+// docs/protocol.md §3.1
 TEST_CASE("TlsStream: a gateway that does not speak culvert/1 is no gateway", "[net][tls]") {
   auto plain_https = TlsContext::server({identities().server.chain_pem, identities().server.key_pem, {}});
   REQUIRE(plain_https);

@@ -49,6 +49,7 @@ bool refused(Role role, Bytes wire) {
 
 }  // namespace
 
+// docs/protocol.md §3.4
 TEST_CASE("WebSocket: bytes come out as they went in, however frames are cut on the way", "[net]") {
   const bool to_gateway = GENERATE(true, false);
   const std::optional<WebSocketMask> mask = to_gateway ? std::optional{kMask} : std::nullopt;
@@ -67,10 +68,12 @@ TEST_CASE("WebSocket: bytes come out as they went in, however frames are cut on 
   CHECK_FALSE(reader.closed());
 }
 
+// docs/protocol.md §3.4
 TEST_CASE("WebSocket: a full frame with its header is one TLS record", "[net]") {
   CHECK(frame(WebSocketOpcode::Binary, Bytes(kWebSocketPayload), kMask).size() <= 16384);
 }
 
+// docs/protocol.md §3.4
 TEST_CASE("WebSocket: fragments with a ping in between are one stream of bytes, and the ping is told once",
           "[net]") {
   Bytes wire = frame(WebSocketOpcode::Binary, counting(300), {});
@@ -88,6 +91,7 @@ TEST_CASE("WebSocket: fragments with a ping in between are one stream of bytes, 
   CHECK_FALSE(reader.take_ping().has_value());
 }
 
+// docs/protocol.md §3.4
 TEST_CASE("WebSocket: nothing behind a Close counts", "[net]") {
   Bytes wire = frame(WebSocketOpcode::Binary, counting(10), {});
   append(wire, frame(WebSocketOpcode::Close, counting(2), {}));
@@ -99,6 +103,7 @@ TEST_CASE("WebSocket: nothing behind a Close counts", "[net]") {
   CHECK(reader.closed());
 }
 
+// docs/protocol.md §3.4
 TEST_CASE("WebSocket: what RFC 6455 forbids, or nobody agreed on, is refused", "[net]") {
   CHECK(refused(Role::Gateway, frame(WebSocketOpcode::Binary, counting(5), {})));
   CHECK(refused(Role::Agent, frame(WebSocketOpcode::Binary, counting(5), kMask)));
@@ -129,6 +134,7 @@ TEST_CASE("WebSocket: any bytes are read or refused", "[net]") {
   }
 }
 
+// docs/protocol.md §3.4
 TEST_CASE("WebSocket: the accept value is that of RFC 6455's own example", "[net]") {
   CHECK(websocket_accept("dGhlIHNhbXBsZSBub25jZQ==") == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
   CHECK(is_websocket_key(new_websocket_key()));

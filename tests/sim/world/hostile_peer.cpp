@@ -159,19 +159,19 @@ std::pair<Bytes, Errc> HostilePeer::offend(LaneId lane) {
   const StreamId ours{1'000'000 + 1 - own};
   const auto type = [](int number) { return static_cast<FrameType>(number); };
   switch (random_.below(7)) {
-    case 0:
+    case 0:  // docs/protocol.md §4 and §5.2
       return {frame({type(13), 0, 0, {}, 0}), Errc::FrameUnknown};
-    case 1:
+    case 1:  // docs/protocol.md §5.1
       return {frame({FrameType::Ping, 1, 0, {}, 0}), Errc::FrameMalformed};
-    case 2:
+    case 2:  // docs/protocol.md §7
       return {frame({FrameType::Receipt, 0, 0, {}, lanes_.at(lane).state_frames + 1}), Errc::ReceiptInvalid};
-    case 3:
+    case 3:  // docs/protocol.md §6.1; behind LANE_CLOSE §3.3
       return {frame({FrameType::Open, 0, 0, theirs, 0}, encode_open({"target", "", kDefaultWeight})),
               has_closed(lane) ? Errc::FrameMalformed : Errc::StreamIdInvalid};
-    case 4:
+    case 4:  // docs/protocol.md §6.1; behind LANE_CLOSE §3.3
       return {frame({FrameType::Data, 0, 0, ours, 0}, Bytes(10)),
               has_closed(lane) ? Errc::FrameMalformed : Errc::StreamIdInvalid};
-    case 5:
+    case 5:  // docs/protocol.md §5.1
       return {frame({FrameType::Ack, 0, 0, theirs, 0}, Bytes(7)), Errc::FrameMalformed};
     default:
       return {frame({FrameType::Data, 0, 0, {}, 0}, Bytes(1)), Errc::FrameMalformed};

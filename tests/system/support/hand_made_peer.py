@@ -36,7 +36,7 @@ def _library() -> ctypes.CDLL:
 
 
 class Tls:
-    """One blocking TLS connection with the site's certificate and ALPN culvert/1."""
+    """One blocking TLS connection with the site's certificate and ALPN culvert/1: docs/protocol.md §3.1."""
 
     def __init__(self, port: int, identity: Path, seconds: float = 20):
         self._lib = _library()
@@ -56,6 +56,7 @@ class Tls:
             raise ConnectionError("the TLS handshake failed")
 
     def exporter(self) -> bytes:
+        """docs/protocol.md §4."""
         out, label = ctypes.create_string_buffer(32), b"EXPORTER-culvert-lane"
         assert self._lib.SSL_export_keying_material(self._ssl, out, 32, label, len(label), b"", 0, 1) == 1
         return out.raw
@@ -84,10 +85,12 @@ def frame(kind: int, stream: int = 0, offset: int = 0, payload: bytes = b"", fla
 
 
 def tlv(kind: int, value: bytes) -> bytes:
+    """docs/protocol.md §11."""
     return struct.pack(">HH", kind, len(value)) + value
 
 
 def open_frame(stream: int, target: str) -> bytes:
+    """docs/protocol.md §6.2."""
     return frame(OPEN, stream, 0, tlv(1, target.encode()) + tlv(2, b"192.0.2.7:51234"))
 
 
@@ -133,11 +136,13 @@ class HandMadePeer:
         return hmac.digest(self.secret, text, "sha256")
 
     def hello(self, tls: Tls, epoch: int, lane: int) -> bytes:
+        """docs/protocol.md §4."""
         return struct.pack(">BIIQ", 1, epoch, lane, 1 << 24) + self.proof(tls, b"culvert/1 agent", epoch, lane)
 
     def ask_lane(self, hello: Optional[bytes] = None, behind: bytes = b"", epoch: Optional[int] = None,
                  lane: int = 1) -> int:
-        """The HTTP status; after 101 `lane` is open. `behind` is sent together with the request, which is forbidden."""
+        """docs/protocol.md §3.1. The HTTP status; after 101 `lane` is open. `behind` is sent together with the request,
+        which is forbidden."""
         tls = Tls(self.port, self.identity)
         epoch = self.epoch + 1 if epoch is None else epoch
         hello = self.hello(tls, epoch, lane) if hello is None else hello

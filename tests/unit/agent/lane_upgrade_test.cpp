@@ -26,6 +26,7 @@ UpgradeReply reply(unsigned status, const std::string& request_id = {}) {
 
 }  // namespace
 
+// docs/protocol.md §3.1 and §3.4
 TEST_CASE("Upgrade: the request is that of docs/protocol.md, for both carriers", "[agent]") {
   UpgradeRequest request = some_request();
   const std::string text = request.to_text();

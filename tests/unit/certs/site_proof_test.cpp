@@ -16,6 +16,7 @@ Bytes exporter(char filling) {
 
 }  // namespace
 
+// docs/protocol.md §3.5
 TEST_CASE("SiteProof: opens on its own connection, and gives the chain back", "[certs]") {
   const test::World world;
   auto chain = world.site_chain();

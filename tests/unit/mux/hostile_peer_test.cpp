@@ -1,4 +1,5 @@
-// Each way to break docs/protocol.md that ends the session, and what must not end it.
+// Each way to break docs/protocol.md that ends the session, and what must not end it; each case names its
+// section.
 #include <catch2/catch.hpp>
 
 #include "tests/unit/mux/raw_peer.hpp"
@@ -18,6 +19,7 @@ struct Hostile : RawPeer {
 
 }  // namespace
 
+// docs/protocol.md §4 and §5.2
 TEST_CASE("Peer: a frame of unknown type ends the session", "[mux][hostile]") {
   Hostile peer;
   peer.send({static_cast<FrameType>(13), 0, 0, {}, 0});
@@ -28,6 +30,7 @@ TEST_CASE("Peer: a frame of unknown type ends the session", "[mux][hostile]") {
   CHECK(last[0].header.offset == static_cast<std::uint64_t>(Errc::FrameUnknown));
 }
 
+// docs/protocol.md §5.1
 TEST_CASE("Peer: a malformed frame ends the session and all its streams", "[mux][hostile]") {
   Hostile peer;
   peer.send({FrameType::Ping, 1, 0, {}, 0});
@@ -37,6 +40,7 @@ TEST_CASE("Peer: a malformed frame ends the session and all its streams", "[mux]
   CHECK(peer.slabs.in_use() == 0);
 }
 
+// docs/protocol.md §6.3
 TEST_CASE("Peer: bytes beyond the limit end the session", "[mux][hostile]") {
   Hostile peer;
   // More than the minimum was granted on acceptance; its exact amount is in no ACK that was sent beyond it.
@@ -44,12 +48,14 @@ TEST_CASE("Peer: bytes beyond the limit end the session", "[mux][hostile]") {
   CHECK(peer.ended_with() == Errc::FlowControlViolation);
 }
 
+// docs/protocol.md §6.3
 TEST_CASE("Peer: an offset near 2^64 does not wrap around the limit", "[mux][hostile]") {
   Hostile peer;
   peer.send_data(2, ~std::uint64_t{} - 3, 8);
   CHECK(peer.ended_with() == Errc::FlowControlViolation);
 }
 
+// docs/protocol.md §8.1
 TEST_CASE("Peer: an ACK beyond what was sent ends the session", "[mux][hostile]") {
   Hostile peer;
   CHECK(peer.write(StreamId{2}, 100) == 100);
@@ -57,12 +63,14 @@ TEST_CASE("Peer: an ACK beyond what was sent ends the session", "[mux][hostile]"
   CHECK(peer.ended_with() == Errc::FlowControlViolation);
 }
 
+// docs/protocol.md §8.1 and §13
 TEST_CASE("Peer: a granted beyond 2^62 ends the session", "[mux][hostile]") {
   Hostile peer;
   peer.send_ack(2, 0, kMaxOffset);
   CHECK(peer.ended_with() == Errc::FlowControlViolation);
 }
 
+// docs/protocol.md §8.4
 TEST_CASE("Peer: RETURN of more than was unused ends the session", "[mux][hostile]") {
   Hostile peer;
   peer.send_data(2, 0, 5000);
@@ -70,6 +78,7 @@ TEST_CASE("Peer: RETURN of more than was unused ends the session", "[mux][hostil
   CHECK(peer.ended_with() == Errc::FlowControlViolation);
 }
 
+// docs/protocol.md §5.3
 TEST_CASE("Peer: ACK with FIN away from the final offset ends the session", "[mux][hostile]") {
   Hostile peer;
   peer.write(StreamId{2}, 100);
@@ -79,6 +88,7 @@ TEST_CASE("Peer: ACK with FIN away from the final offset ends the session", "[mu
   CHECK(peer.ended_with() == Errc::CounterContradiction);
 }
 
+// docs/protocol.md §5.3
 TEST_CASE("Peer: ACK with FIN before the end was sent ends the session", "[mux][hostile]") {
   Hostile peer;
   peer.session.finish_stream(StreamId{2}, peer.now);
@@ -86,6 +96,7 @@ TEST_CASE("Peer: ACK with FIN before the end was sent ends the session", "[mux][
   CHECK(peer.ended_with() == Errc::CounterContradiction);
 }
 
+// docs/protocol.md §5.3 and §6.2
 TEST_CASE("Peer: another OPEN for a known id is harmless, a different one ends the session",
           "[mux][hostile]") {
   Hostile peer;
@@ -96,6 +107,7 @@ TEST_CASE("Peer: another OPEN for a known id is harmless, a different one ends t
   CHECK(peer.ended_with() == Errc::CounterContradiction);
 }
 
+// docs/protocol.md §6.1
 TEST_CASE("Peer: a frame for an id that was never opened ends the session", "[mux][hostile]") {
   for (const std::uint32_t id : {1U, 3U, 4U, 1000U}) {
     Hostile peer;
@@ -104,12 +116,14 @@ TEST_CASE("Peer: a frame for an id that was never opened ends the session", "[mu
   }
 }
 
+// docs/protocol.md §6.1
 TEST_CASE("Peer: OPEN of an id of ours ends the session", "[mux][hostile]") {
   Hostile peer;
   peer.send_open(1);
   CHECK(peer.ended_with() == Errc::StreamIdInvalid);
 }
 
+// docs/protocol.md §6.1 and §13
 TEST_CASE("Peer: OPEN may run 65,536 ids ahead and not more", "[mux][hostile]") {
   Hostile peer;
   peer.send_open(4 + 2 * kMaxIdsAhead);
@@ -121,6 +135,7 @@ TEST_CASE("Peer: OPEN may run 65,536 ids ahead and not more", "[mux][hostile]") 
   CHECK(other.ended_with() == Errc::StreamIdInvalid);
 }
 
+// docs/protocol.md §6.3
 TEST_CASE("Peer: a second final offset, or bytes beyond the first, end the session", "[mux][hostile]") {
   const auto after_fin_at_100 = [](std::uint64_t offset, std::size_t n, bool fin) {
     Hostile peer;
@@ -137,6 +152,7 @@ TEST_CASE("Peer: a second final offset, or bytes beyond the first, end the sessi
   CHECK(after_fin_at_100(100, 0, true) == Errc{});
 }
 
+// docs/protocol.md §6.3
 TEST_CASE("Peer: FIN behind bytes that came before it ends the session", "[mux][hostile]") {
   Hostile peer;
   peer.send_data(2, 100, 50);
@@ -144,6 +160,7 @@ TEST_CASE("Peer: FIN behind bytes that came before it ends the session", "[mux][
   CHECK(peer.ended_with() == Errc::FinalOffsetChanged);
 }
 
+// docs/protocol.md §7
 TEST_CASE("Peer: a RECEIPT beyond what was sent, or falling, ends the session", "[mux][hostile]") {
   Hostile peer;  // OPENED and ACK went out.
   peer.send_receipt(2);
@@ -156,6 +173,7 @@ TEST_CASE("Peer: a RECEIPT beyond what was sent, or falling, ends the session", 
   CHECK(other.ended_with() == Errc::ReceiptInvalid);
 }
 
+// docs/protocol.md §8.5
 TEST_CASE("Peer: too many gaps end the session", "[mux][hostile]") {
   Hostile peer;
   Errc ended{};
@@ -168,6 +186,7 @@ TEST_CASE("Peer: too many gaps end the session", "[mux][hostile]") {
   CHECK(gaps >= 65);
 }
 
+// docs/protocol.md §6.1
 TEST_CASE("Peer: frames for a stream that is over are dropped and counted", "[mux][hostile]") {
   Hostile peer;
   peer.session.reset_stream(StreamId{2}, Errc::StreamCancelled, "", peer.now);
@@ -182,6 +201,7 @@ TEST_CASE("Peer: frames for a stream that is over are dropped and counted", "[mu
   CHECK(peer.session.stats().late_frames == 4);
 }
 
+// docs/protocol.md §10
 TEST_CASE("Peer: SESSION_END resets every stream with its reason, and text cannot forge log lines",
           "[mux][hostile]") {
   Hostile peer;
@@ -192,6 +212,7 @@ TEST_CASE("Peer: SESSION_END resets every stream with its reason, and text canno
   CHECK(peer.session.ended());
 }
 
+// docs/protocol.md §12
 TEST_CASE("Peer: an unknown reason is taken for a plain one", "[mux][hostile]") {
   Hostile peer;
   peer.send({FrameType::Reset, 0, 0, StreamId{2}, 5});
@@ -202,6 +223,7 @@ TEST_CASE("Peer: an unknown reason is taken for a plain one", "[mux][hostile]") 
   CHECK(peer.ended_with() == Errc::InternalError);
 }
 
+// docs/protocol.md §5.3
 TEST_CASE("Peer: every frame twice, and over another lane, changes nothing", "[mux][hostile]") {
   Hostile peer;
   peer.attach(2);

@@ -5,6 +5,7 @@
 
 namespace culvert {
 
+// docs/protocol.md §3.3 and §13
 TEST_CASE("Lane: silent for 0.5 s it is sent a PING, and again each 0.5 s, and is dead after 2.5 s",
           "[mux]") {
   RawPeer peer;
@@ -25,6 +26,7 @@ TEST_CASE("Lane: silent for 0.5 s it is sent a PING, and again each 0.5 s, and i
   CHECK(peer.session_events[0].kind == SessionEvent::Kind::LaneDead);
 }
 
+// docs/protocol.md §3.3
 TEST_CASE("Lane: any byte is a sign of life", "[mux]") {
   RawPeer peer;
   peer.attach();
@@ -57,6 +59,7 @@ TEST_CASE("Lane: a process that stood still does not take its absence for the li
   CHECK_FALSE(peer.session.is_silent(peer.now));
 }
 
+// docs/protocol.md §5.2
 TEST_CASE("Lane: a PING is answered with its number", "[mux]") {
   RawPeer peer;
   peer.attach();
@@ -65,6 +68,7 @@ TEST_CASE("Lane: a PING is answered with its number", "[mux]") {
   CHECK(dumps(peer.take()) == std::vector<std::string>{"PONG stream=0 offset=78 length=0"});
 }
 
+// docs/protocol.md §7
 TEST_CASE("Receipt: goes out within 5 ms, or at once for 64 KiB of frames", "[mux]") {
   RawPeer peer{{.role = Role::Gateway}};
   peer.attach();
@@ -88,6 +92,7 @@ TEST_CASE("Receipt: of a lane that cannot be written leaves no timer in the past
   CHECK(peer.take(FrameType::Receipt).size() == 1);
 }
 
+// docs/protocol.md §6.2 and §7
 TEST_CASE("Redelivery: what a lost lane had not receipted goes out again as present state", "[mux]") {
   RawPeer peer;
   peer.attach(1);
@@ -105,6 +110,7 @@ TEST_CASE("Redelivery: what a lost lane had not receipted goes out again as pres
                                                         "DATA stream=2 offset=300 length=50"});
 }
 
+// docs/protocol.md §7
 TEST_CASE("Redelivery: nothing that was receipted or accepted goes out again", "[mux]") {
   RawPeer peer;
   peer.attach(1);
@@ -123,6 +129,7 @@ TEST_CASE("Redelivery: nothing that was receipted or accepted goes out again", "
   CHECK(again[1].header.offset == 3 * kMaxPayload);
 }
 
+// docs/protocol.md §6.5 and §7
 TEST_CASE("Redelivery: FIN, ACK with FIN and RESET survive any number of lanes", "[mux]") {
   RawPeer peer;
   std::uint32_t lane = 1;
@@ -155,6 +162,7 @@ TEST_CASE("Redelivery: FIN, ACK with FIN and RESET survive any number of lanes",
   CHECK(peer.session.open_info(reset) == nullptr);
 }
 
+// docs/protocol.md §4.1
 TEST_CASE("Epoch: a higher one discards older lanes, a lower one or a used lane number is refused", "[mux]") {
   RawPeer peer;
   peer.attach(1, 1);
@@ -178,6 +186,7 @@ TEST_CASE("Epoch: a higher one discards older lanes, a lower one or a used lane 
   CHECK(peer.ended_with() == Errc{});
 }
 
+// docs/protocol.md §10
 TEST_CASE("Session: ends without a lane for the resume deadline, and without a first one in time", "[mux]") {
   RawPeer peer{{.resume_deadline = 5min}};
   peer.attach();
@@ -193,6 +202,7 @@ TEST_CASE("Session: ends without a lane for the resume deadline, and without a f
   CHECK(never.ended_with() == Errc::ResumeDeadlinePassed);
 }
 
+// docs/protocol.md §8.5
 TEST_CASE("Lane: small payloads keep to one lane while any byte is in flight", "[mux]") {
   RawPeer peer;
   peer.attach(1);

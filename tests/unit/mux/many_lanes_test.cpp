@@ -85,11 +85,13 @@ struct Lanes {
 
 }  // namespace
 
+// docs/protocol.md §9
 TEST_CASE("Lanes: the one expected to deliver first is served first", "[mux]") {
   Lanes lanes{{80ms, 10ms, 40ms}, false};
   CHECK(order(lanes.peer) == std::vector<std::uint32_t>{2, 3, 1});
 }
 
+// docs/protocol.md §9
 TEST_CASE("Lanes: what queues on a lane delays its turn", "[mux]") {
   Lanes lanes{{20ms, 10ms}};
   CHECK(order(lanes.peer).front() == 2);
@@ -141,6 +143,7 @@ TEST_CASE("Lanes: one stream is striped over all that have room, without overlap
   CHECK(next > lanes.accepted + 10 * kPackBelow);
 }
 
+// docs/protocol.md §9
 TEST_CASE("Lanes: the last bytes of the only busy stream wait for a lane that is much better", "[mux]") {
   Lanes lanes{{10ms, 300ms}};
   RawPeer& peer = lanes.peer;
@@ -149,6 +152,7 @@ TEST_CASE("Lanes: the last bytes of the only busy stream wait for a lane that is
   CHECK(peer.take(FrameType::Data, 1).size() == 2);
 }
 
+// docs/protocol.md §9
 TEST_CASE("Lanes: bulk takes the worse lane as well", "[mux]") {
   Lanes lanes{{10ms, 300ms}};
   RawPeer& peer = lanes.peer;
@@ -156,6 +160,7 @@ TEST_CASE("Lanes: bulk takes the worse lane as well", "[mux]") {
   CHECK_FALSE(peer.take(FrameType::Data, 2).empty());
 }
 
+// docs/protocol.md §7
 TEST_CASE("Lanes: frames that wait too long for a receipt go again over the others, once", "[mux]") {
   Lanes lanes{{20ms, 20ms}};
   RawPeer& peer = lanes.peer;
@@ -183,6 +188,7 @@ TEST_CASE("Lanes: frames that wait too long for a receipt go again over the othe
   }
 }
 
+// docs/protocol.md §7
 TEST_CASE("Lanes: a suspected lane that is the last one carries on", "[mux]") {
   Lanes lanes{{20ms, 20ms}};
   RawPeer& peer = lanes.peer;
@@ -195,6 +201,7 @@ TEST_CASE("Lanes: a suspected lane that is the last one carries on", "[mux]") {
   CHECK(bytes_in(peer.take(FrameType::Data, 1)) == 2 * kMaxPayload);
 }
 
+// docs/protocol.md §3.3
 TEST_CASE("Giving back: LANE_CLOSE follows when all that was sent is receipted", "[mux]") {
   RawPeer peer;
   peer.attach(1);
@@ -209,6 +216,7 @@ TEST_CASE("Giving back: LANE_CLOSE follows when all that was sent is receipted",
   CHECK(dumps(peer.take(1)) == std::vector<std::string>{"LANE_CLOSE stream=0 offset=0 length=0"});
 }
 
+// docs/protocol.md §3.3
 TEST_CASE("Giving back: frames of the other end are receipted until its LANE_CLOSE has come", "[mux]") {
   RawPeer peer;
   peer.attach(1);
@@ -229,6 +237,7 @@ TEST_CASE("Giving back: frames of the other end are receipted until its LANE_CLO
   CHECK(peer.session_events[0].lane == LaneId{1});
 }
 
+// docs/protocol.md §3.3
 TEST_CASE("Giving back: LANE_CLOSE of the other end is answered, and no frame of ours is lost", "[mux]") {
   RawPeer peer{{.role = Role::Gateway}};
   peer.attach(1);
@@ -242,6 +251,7 @@ TEST_CASE("Giving back: LANE_CLOSE of the other end is answered, and no frame of
   CHECK(peer.take().empty());
 }
 
+// docs/protocol.md §3.3
 TEST_CASE("Giving back: a state frame behind LANE_CLOSE ends the session", "[mux]") {
   RawPeer peer{{.role = Role::Gateway}};
   peer.attach(1);
@@ -250,6 +260,7 @@ TEST_CASE("Giving back: a state frame behind LANE_CLOSE ends the session", "[mux
   CHECK(peer.ended_with() == Errc::FrameMalformed);
 }
 
+// docs/protocol.md §9
 TEST_CASE("Slow line: a frame takes at most 10 ms", "[mux]") {
   Lanes slow{{100ms}, false};  // 16 KiB each 100 ms: 164 kB/s.
   slow.peer.write(slow.stream, 4 * kMaxPayload);
@@ -258,6 +269,7 @@ TEST_CASE("Slow line: a frame takes at most 10 ms", "[mux]") {
   CHECK(frames[0].header.length < 2500);
 }
 
+// docs/protocol.md §8.5 and §9
 TEST_CASE("Slow line: with several lanes a frame has at least 4 KiB", "[mux]") {
   Lanes slow{{100ms}, false};
   slow.peer.attach(2);
@@ -267,6 +279,7 @@ TEST_CASE("Slow line: with several lanes a frame has at least 4 KiB", "[mux]") {
   CHECK(frames[0].header.length == kPackBelow);
 }
 
+// docs/protocol.md §3.6 and §4.1
 TEST_CASE("Epochs: a lane number is used once, however many lanes came and went", "[mux]") {
   RawPeer peer;
   for (std::uint32_t lane = 1; lane <= 3000; ++lane) {
@@ -279,6 +292,7 @@ TEST_CASE("Epochs: a lane number is used once, however many lanes came and went"
   CHECK(peer.session.attach_lane(LaneId{3001}, 1, 64_MiB, peer.now));
 }
 
+// docs/protocol.md §4.1
 TEST_CASE("Epoch: news of a lane given back in an older epoch does not close the new lane of its number",
           "[mux]") {
   RawPeer peer{{.role = Role::Gateway}};

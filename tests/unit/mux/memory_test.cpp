@@ -28,6 +28,7 @@ TEST_CASE("ACK: goes out within 10 ms of the first byte accepted", "[mux]") {
   CHECK(acks[0].header.offset == 100);
 }
 
+// docs/protocol.md §8.3
 TEST_CASE("Credit: is backed by reservations, and the sum stays within the peer's replay memory", "[mux]") {
   RawPeer peer{{.role = Role::Gateway}};
   peer.attach(1, 1, 300_KiB);
@@ -41,6 +42,7 @@ TEST_CASE("Credit: is backed by reservations, and the sum stays within the peer'
   CHECK(extra >= 290 << 10);
 }
 
+// docs/protocol.md §8.3
 TEST_CASE("Credit: one stream never takes more than three quarters of what its session has", "[mux]") {
   RawPeer peer{{.role = Role::Gateway, .memory = 4_MiB}};
   peer.attach(1, 1, 1_GiB);
@@ -56,6 +58,7 @@ TEST_CASE("Credit: one stream never takes more than three quarters of what its s
   CHECK(peer.ended_with() == Errc{});
 }
 
+// docs/protocol.md §8.2 and §8.4
 TEST_CASE("Credit: the minimum moves on where no memory is left", "[mux]") {
   RawPeer peer{{.role = Role::Gateway}, 4096, ByteCount{2 * kMinimumWindow}};
   peer.attach();
@@ -72,6 +75,7 @@ TEST_CASE("Credit: the minimum moves on where no memory is left", "[mux]") {
   CHECK(peer.ended_with() == Errc{});
 }
 
+// docs/protocol.md §8.4
 TEST_CASE("Credit: a sender idle for 1 s returns all above the minimum, and an ACK does not bring it back",
           "[mux]") {
   RawPeer peer{{.role = Role::Gateway}};
@@ -86,6 +90,7 @@ TEST_CASE("Credit: a sender idle for 1 s returns all above the minimum, and an A
   CHECK(peer.write(StreamId{2}, 100'000) == kMinimumWindow);
 }
 
+// docs/protocol.md §8.4
 TEST_CASE("Credit: what the peer returns is released, and an idle stream is not granted it again", "[mux]") {
   RawPeer peer{{.role = Role::Gateway}};
   peer.attach(1);
@@ -100,6 +105,7 @@ TEST_CASE("Credit: what the peer returns is released, and an idle stream is not 
   CHECK(peer.session.stats().memory_bytes == 2 * kMinimumWindow);
 }
 
+// docs/protocol.md §8.4
 TEST_CASE("Memory: a thousand idle streams own no slab, and no more than their minimum", "[mux]") {
   RawPeer peer{{.role = Role::Gateway}};
   peer.attach();

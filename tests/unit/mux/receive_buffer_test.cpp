@@ -50,6 +50,7 @@ struct Fixture {
 
 }  // namespace
 
+// docs/protocol.md §8.5
 TEST_CASE("ReceiveBuffer: one-byte frames in reverse order keep to the window and two slabs", "[mux]") {
   Fixture f;
   constexpr std::uint64_t kWindow = 64 * 1024;
@@ -64,6 +65,7 @@ TEST_CASE("ReceiveBuffer: one-byte frames in reverse order keep to the window an
   CHECK(f.pool.in_use() == 0);
 }
 
+// docs/protocol.md §8.5
 TEST_CASE("ReceiveBuffer: a full payload keeps its slab, in whatever order it arrives", "[mux]") {
   Fixture f;
   for (const std::uint64_t i : {2U, 0U, 1U, 3U})
@@ -74,6 +76,7 @@ TEST_CASE("ReceiveBuffer: a full payload keeps its slab, in whatever order it ar
   CHECK(f.pool.in_use() == 0);
 }
 
+// docs/protocol.md §6.3
 TEST_CASE("ReceiveBuffer: of overlapping copies the first counts", "[mux]") {
   Fixture f;
   REQUIRE(f.insert(100, 50, 65536));
@@ -89,6 +92,7 @@ TEST_CASE("ReceiveBuffer: of overlapping copies the first counts", "[mux]") {
   CHECK(f.taken == 15300);
 }
 
+// docs/protocol.md §8.5
 TEST_CASE("ReceiveBuffer: gaps are runs of bytes, however many pieces they are in", "[mux]") {
   Fixture f;
   REQUIRE(f.insert(10, 15000, 200'000));
@@ -102,6 +106,7 @@ TEST_CASE("ReceiveBuffer: gaps are runs of bytes, however many pieces they are i
   CHECK(f.taken == 15010 + kMaxPayload);
 }
 
+// docs/protocol.md §6.3 and §8.5
 TEST_CASE("ReceiveBuffer: any mix of sizes, orders and copies keeps to window, order and memory", "[mux]") {
   for (unsigned seed = 1; seed <= 60; ++seed) {
     INFO("seed " << seed);

@@ -41,6 +41,7 @@ std::map<std::uint32_t, std::uint64_t> run(RawPeer& peer, const std::vector<Stre
 
 }  // namespace
 
+// docs/protocol.md §9
 TEST_CASE("Scheduler: streams of weight 1, 2 and 4 share a lane as 1 to 2 to 4", "[mux][schedule]") {
   for (const std::size_t refill_every : {1U, 4U, 16U}) {
     INFO("refilled every " << refill_every << " frames");
@@ -57,6 +58,7 @@ TEST_CASE("Scheduler: streams of weight 1, 2 and 4 share a lane as 1 to 2 to 4",
   }
 }
 
+// docs/protocol.md §9
 TEST_CASE("Scheduler: a stream that has just become busy goes before bulk", "[mux][schedule]") {
   RawPeer peer;
   peer.attach();
@@ -74,6 +76,7 @@ TEST_CASE("Scheduler: a stream that has just become busy goes before bulk", "[mu
   }
 }
 
+// docs/protocol.md §9
 TEST_CASE("Scheduler: control goes before data, redelivered bytes before new ones", "[mux][schedule]") {
   RawPeer peer;
   peer.attach(1);

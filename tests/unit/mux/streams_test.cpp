@@ -5,6 +5,7 @@
 
 namespace culvert {
 
+// docs/protocol.md §6.2
 TEST_CASE("Stream: before OPENED no more than the minimum is sent, DATA of the acceptor implies OPENED",
           "[mux]") {
   RawPeer peer;
@@ -33,6 +34,7 @@ TEST_CASE("Stream: one that was refused room is told when there is some", "[mux]
   CHECK(peer.write(id, 100'000) == 100);
 }
 
+// docs/protocol.md §12
 TEST_CASE("Stream: without an answer it is reset after the open time-out", "[mux]") {
   RawPeer peer;
   peer.attach();
@@ -49,6 +51,7 @@ TEST_CASE("Stream: without an answer it is reset after the open time-out", "[mux
   CHECK(events[0].stream == *id);
 }
 
+// docs/protocol.md §6.1
 TEST_CASE("Stream: ids stay consecutive when one is reset before its OPEN went out", "[mux]") {
   RawPeer peer;
   const auto first = peer.session.open_stream({"target", "", 4}, nullptr, peer.now);
@@ -61,6 +64,7 @@ TEST_CASE("Stream: ids stay consecutive when one is reset before its OPEN went o
   CHECK(second->value == 4);
 }
 
+// docs/protocol.md §6.4
 TEST_CASE("Stream: reset after delivery waits until the bytes read before are accepted", "[mux]") {
   RawPeer peer;
   peer.attach();
@@ -74,6 +78,7 @@ TEST_CASE("Stream: reset after delivery waits until the bytes read before are ac
   CHECK(peer.take(FrameType::Reset).size() == 1);
 }
 
+// docs/protocol.md §6.4
 TEST_CASE("Stream: reset after delivery waits 2 s at the most, and accepts nothing meanwhile", "[mux]") {
   RawPeer peer;
   peer.attach();
@@ -90,6 +95,7 @@ TEST_CASE("Stream: reset after delivery waits 2 s at the most, and accepts nothi
   CHECK(peer.take(FrameType::Reset).size() == 1);
 }
 
+// docs/protocol.md §6.4
 TEST_CASE("Stream: the 2 s of a reset after delivery stand still while the session has no lane", "[mux]") {
   RawPeer peer;
   peer.attach();
@@ -109,6 +115,7 @@ TEST_CASE("Stream: the 2 s of a reset after delivery stand still while the sessi
   CHECK(peer.take(FrameType::Reset).size() == 1);
 }
 
+// docs/protocol.md §12 and §13
 TEST_CASE("Stream: the limit of streams refuses ours with an error and the peer's with RESET", "[mux]") {
   RawPeer peer{{.streams = 2}};
   peer.attach();
@@ -125,6 +132,7 @@ TEST_CASE("Stream: the limit of streams refuses ours with an error and the peer'
   CHECK(peer.session.open_stream({"target", "", 4}, nullptr, peer.now));
 }
 
+// docs/protocol.md §8.2
 TEST_CASE("Stream: what cannot be reserved is refused, ours and the peer's", "[mux]") {
   RawPeer peer{{.memory = 1_MiB}, 4096, ByteCount{3 * 2 * kMinimumWindow}};
   peer.attach();
@@ -147,6 +155,7 @@ TEST_CASE("Stream: a RESET that comes before the owner was asked is not told", "
   CHECK(peer.session.open_info(StreamId{2}) == nullptr);
 }
 
+// docs/protocol.md §6.5
 TEST_CASE("Stream: finished when both ends are acknowledged, forgotten when that is receipted", "[mux]") {
   RawPeer peer;
   peer.attach();
@@ -171,6 +180,7 @@ TEST_CASE("Stream: finished when both ends are acknowledged, forgotten when that
   CHECK(peer.session.open_info(id) == nullptr);
 }
 
+// docs/protocol.md §10
 TEST_CASE("Drain: takes and opens no more streams, what is open goes on", "[mux]") {
   RawPeer peer;
   peer.attach();
@@ -190,6 +200,7 @@ TEST_CASE("Drain: takes and opens no more streams, what is open goes on", "[mux]
   CHECK(peer.take(FrameType::Data).size() == 1);
 }
 
+// docs/protocol.md §3.3 and §10
 TEST_CASE("End: SESSION_END goes out on every lane and nothing behind it", "[mux]") {
   RawPeer peer;
   peer.attach(1);

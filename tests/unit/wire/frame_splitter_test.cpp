@@ -40,6 +40,7 @@ struct Fixture {
 
 }  // namespace
 
+// docs/protocol.md §3.2
 TEST_CASE("FrameSplitter: frames come out the same wherever their bytes are cut", "[wire]") {
   Bytes all;
   append_frame(all, {FrameType::Ping, 0, 0, {}, 1}, 0);
@@ -61,6 +62,7 @@ TEST_CASE("FrameSplitter: frames come out the same wherever their bytes are cut"
   }
 }
 
+// docs/protocol.md §3.2
 TEST_CASE("FrameSplitter: a full frame may come byte by byte", "[wire]") {
   Bytes all;
   append_frame(all, {FrameType::Data, 0, 0, StreamId{2}, 0}, kMaxPayload);
@@ -71,6 +73,7 @@ TEST_CASE("FrameSplitter: a full frame may come byte by byte", "[wire]") {
   CHECK(f.pool.in_use() == 0);
 }
 
+// docs/protocol.md §5.1
 TEST_CASE("FrameSplitter: a bad header is refused before its payload is waited for", "[wire]") {
   std::byte header[kFrameHeaderSize];
   encode_header({FrameType::Data, 0, kMaxPayload + 1, StreamId{2}, 0}, header);

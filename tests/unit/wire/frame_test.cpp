@@ -14,6 +14,7 @@ Errc refusal(FrameHeader header) {
 
 }  // namespace
 
+// docs/protocol.md §5.1
 TEST_CASE("Frame header: comes back as it was, and lies as the specification draws it", "[wire]") {
   const FrameHeader header{FrameType::Data, kFlagFin, 0x1234, StreamId{0x05060708}, 0x1112131415161718};
   std::byte bytes[kFrameHeaderSize];
@@ -31,12 +32,14 @@ TEST_CASE("Frame header: comes back as it was, and lies as the specification dra
   CHECK(dump(*decoded) == "DATA stream=84281096 offset=1230066625199609624 length=4660 flags=1");
 }
 
+// docs/protocol.md §5.2
 TEST_CASE("Frame header: an unknown type is FrameUnknown", "[wire]") {
   for (const int type : {0, 13, 14, 255}) {
     CHECK(refusal({static_cast<FrameType>(type), 0, 0, {}, 0}) == Errc::FrameUnknown);
   }
 }
 
+// docs/protocol.md §5.1 and §5.2
 TEST_CASE("Frame header: undefined flags, stream fields and lengths are FrameMalformed", "[wire]") {
   const StreamId some{2};
   CHECK(refusal({FrameType::Data, 0, kMaxPayload, some, 0}) == Errc{});
@@ -56,6 +59,7 @@ TEST_CASE("Frame header: undefined flags, stream fields and lengths are FrameMal
   CHECK(refusal({FrameType::Drain, 0, 0, {}, 5}) == Errc{});
 }
 
+// docs/protocol.md §5.3
 TEST_CASE("Frame types: lane frames are not counted by receipts, all others are", "[wire]") {
   for (const FrameType type : {FrameType::Data, FrameType::Open, FrameType::Opened, FrameType::Reset,
                                FrameType::Ack, FrameType::Return, FrameType::Drain}) {

@@ -6,6 +6,7 @@
 
 namespace culvert {
 
+// docs/protocol.md §11
 TEST_CASE("TLVs: unknown types are kept, a type twice or a cut one is FrameMalformed", "[wire]") {
   Bytes bytes;
   append_tlv(bytes, 1, as_bytes("one"));
@@ -25,6 +26,7 @@ TEST_CASE("TLVs: unknown types are kept, a type twice or a cut one is FrameMalfo
   CHECK(twice.error().code() == Errc::FrameMalformed);
 }
 
+// docs/protocol.md §6.2 and §11
 TEST_CASE("OPEN: comes back as it was", "[wire]") {
   for (const OpenInfo& info : {OpenInfo{"dr-db", "192.0.2.7:51234", 16}, OpenInfo{"a", "", kDefaultWeight},
                                OpenInfo{std::string(63, 'z'), "[2001:db8::7]:1", 1}}) {
@@ -34,6 +36,7 @@ TEST_CASE("OPEN: comes back as it was", "[wire]") {
   }
 }
 
+// docs/protocol.md §6.2 and §11
 TEST_CASE("OPEN: names, addresses and weights that break the rules are FrameMalformed", "[wire]") {
   const OpenInfo bad[] = {{"", "", 4},
                           {"UPPER", "", 4},
@@ -53,6 +56,7 @@ TEST_CASE("OPEN: names, addresses and weights that break the rules are FrameMalf
   CHECK_FALSE(decode_open({}));
 }
 
+// docs/protocol.md §4
 TEST_CASE("HELLO: comes back as it was, cut ones and zeros are refused", "[wire]") {
   Hello hello;
   hello.epoch = 3;
@@ -80,6 +84,7 @@ TEST_CASE("HELLO: comes back as it was, cut ones and zeros are refused", "[wire]
   CHECK_FALSE(decode_hello(encode_hello(hello)));
 }
 
+// docs/protocol.md §4
 TEST_CASE("The proof covers session, epoch and lane, in this order", "[wire]") {
   const Bytes bytes = proof_subject(SessionId{0x0102030405060708}, 0x090a0b0c, LaneId{0x0d0e0f10});
   REQUIRE(bytes.size() == 16);
