@@ -61,7 +61,7 @@ Result<StreamId> SessionDriver::open(asio::ip::tcp::socket socket, OpenInfo info
   }
   relays_.emplace(*id, relay);
   relay->start(*id);
-  flush();
+  schedule_flush();  // Many that are opened at once share records and system calls.
   return id;
 }
 
@@ -72,13 +72,13 @@ void SessionDriver::accept(StreamId id, asio::ip::tcp::socket socket, const Stre
   relays_.emplace(id, relay);
   session_.accept_stream(id, relay.get(), now_);
   relay->start(id);
-  flush();
+  schedule_flush();
 }
 
 void SessionDriver::refuse(StreamId id, Errc reason, const std::string& text) {
   refresh_now();
   session_.reset_stream(id, reason, text, now_);
-  flush();
+  schedule_flush();
 }
 
 void SessionDriver::drain(Duration timeout) {
