@@ -114,11 +114,11 @@ class Process:
 class LocalPair:
     """DIR/gateway and DIR/agent, one org `demo` with one site `here`, enrolled through the line."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, hostname: str = "localhost"):
         for program in ("culvert-gateway", "culvert-agent"):
             if not (BIN / program).exists():
                 raise PairError(f"{BIN / program} is missing; run ./dev build first")
-        self.folder = folder
+        self.folder, self.hostname = folder, hostname
         self.gateway_dir, self.agent_dir = folder / "gateway", folder / "agent"
         self.gateway_config, self.agent_config = self.gateway_dir / "gateway.toml", self.agent_dir / "agent.toml"
         self.gateway: Optional[Process] = None
@@ -149,8 +149,8 @@ class LocalPair:
         self.folder.mkdir(parents=True)
         port = free_port()
         self.line = Line(port)
-        self.command(BIN / "culvert-gateway", "init", "--data", self.gateway_dir, "--hostname", "localhost",
-                     "--listen", f"127.0.0.1:{port}", "--public-url", f"https://localhost:{self.line.port}")
+        self.command(BIN / "culvert-gateway", "init", "--data", self.gateway_dir, "--hostname", self.hostname,
+                     "--listen", f"127.0.0.1:{port}", "--public-url", f"https://{self.hostname}:{self.line.port}")
         text = self.gateway_config.read_text()
         for old, new in (settings or {}).items():
             text = text.replace(old, new)

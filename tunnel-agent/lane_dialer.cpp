@@ -35,8 +35,7 @@ bool is_path_trouble(Errc code) {
 
 /// Everything of one attempt that the deadline must be able to close.
 struct Attempt {
-  explicit Attempt(asio::io_context& io) : resolver(io), socket(io) {}
-  tcp::resolver resolver;
+  explicit Attempt(asio::io_context& io) : socket(io) {}
   tcp::socket socket;
   std::unique_ptr<TlsStream> stream;
   bool closed = false;
@@ -44,21 +43,18 @@ struct Attempt {
   void close() {
     closed = true;
     error_code ignored;
-    resolver.cancel();
     socket.close(ignored);
     if (stream) stream->abort();
   }
 };
 
-asio::awaitable<Result<void>> connect(asio::io_context& io, std::shared_ptr<Attempt> attempt, LaneDial dial) {
-  error_code error;
+asio::awaitable<Result<void>> connect(asio::io_context& io, LaneRoute& route,
+                                      std::shared_ptr<Attempt> attempt, LaneDial dial) {
+  const auto addresses = co_await route.addresses_of(dial.host, dial.timeout);
+  if (!addresses) co_return addresses.error();
+  error_code error = asio::error::operation_aborted;
   auto token = asio::redirect_error(asio::use_awaitable, error);
-  const auto found = co_await attempt->resolver.async_resolve(dial.host, std::to_string(dial.port), token);
-  if (error) {
-    co_return Error{Errc::NameUnresolved,
-                    "the gateway's name " + dial.host + " does not resolve: " + error.message()};
-  }
-  for (const auto& entry : found) {
+  for (const asio::ip::address& address : *addresses) {
     if (attempt->closed) break;
     error_code ignored;
     attempt->socket.close(ignored);
@@ -66,7 +62,7 @@ asio::awaitable<Result<void>> connect(asio::io_context& io, std::shared_ptr<Atte
                         error_code closed;
                         attempt->socket.close(closed);
                       }};
-    co_await attempt->socket.async_connect(entry.endpoint(), token);
+    co_await attempt->socket.async_connect({address, dial.port}, token);
     if (!error) co_return Result<void>{};
   }
   co_return Error{errc_of(error),
@@ -154,7 +150,7 @@ asio::awaitable<Tried> try_way(asio::io_context& io, LaneRoute& route, LaneDial 
   if (route.by_proxy()) {
     connected = co_await connect_by_proxy(attempt, route, dial);
   } else {
-    connected = co_await connect(io, attempt, dial);
+    connected = co_await connect(io, route, attempt, dial);
   }
   if (deadline.expired()) co_return Tried{late};
   if (!connected) co_return Tried{std::move(connected).error()};

@@ -1,5 +1,7 @@
 #include "tunnel-agent/lane_route.hpp"
 
+#include <algorithm>
+
 #include "certs/site_proof.hpp"
 #include "tunnel-core/base/assert.hpp"
 #include "tunnel-core/net/run_blocking.hpp"
@@ -14,6 +16,8 @@ namespace {
 constexpr std::size_t kDialsAtOnce = 4;
 /// How long a carrier that worked goes first before `culvert` has another chance.
 constexpr Duration kCarrierRemembered = 1h;
+/// For an answer that would only confirm what is known.
+constexpr Duration kNamePatience = 200ms;
 
 Instant after(Duration duration) {
   return std::chrono::steady_clock::now() + duration;
@@ -84,6 +88,26 @@ void LaneRoute::worked(const LaneWay& way) {
 void LaneRoute::forget(const LaneWay& way, Obstacle obstacle) {
   if (obstacle == Obstacle::Handshake && way.identity == IdentityBy::Proof) config_.identity->forget();
   if (obstacle == Obstacle::Upgrade && way.carrier == Carrier::WebSocket) learnt_until_ = {};
+}
+
+boost::asio::awaitable<Result<HostLookup::Addresses>> LaneRoute::addresses_of(std::string host,
+                                                                              Duration patience) {
+  boost::system::error_code is_name;
+  const auto literal = boost::asio::ip::make_address(host, is_name);
+  if (!is_name) co_return HostLookup::Addresses{literal};
+  Place& place = places_[host];
+  const bool over = place.lookup == nullptr || place.lookup->done();
+  // An answer that came too late for the dial before is news all the same.
+  if (place.lookup && over && place.lookup->outcome()) place.known = *place.lookup->outcome();
+  if (over) place.lookup = HostLookup::start(host);
+  const auto lookup = place.lookup;
+  const Duration wait = place.known.empty() ? patience : std::min(kNamePatience, patience);
+  const bool done = lookup && co_await until_done(lookup, wait);
+  if (done && lookup->outcome()) place.known = *lookup->outcome();
+  if (!place.known.empty()) co_return place.known;
+  co_return Error{Errc::NameUnresolved, "the gateway's name " + host + " does not resolve: " +
+                                            (done ? lookup->outcome().error().message()
+                                                  : std::string{"no name server answered in time"})};
 }
 
 boost::asio::awaitable<Result<UniqueFd>> LaneRoute::connect_by_proxy(std::string host, std::uint16_t port,

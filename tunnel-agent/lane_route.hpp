@@ -5,6 +5,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/thread_pool.hpp>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,6 +14,7 @@
 #include "cloud-api-client/include/cloud_api/identity_memory.hpp"
 #include "cloud-api-client/include/cloud_api/proxy_connector.hpp"
 #include "tunnel-agent/lane_upgrade.hpp"
+#include "tunnel-core/net/host_lookup.hpp"
 #include "tunnel-core/net/tls_context.hpp"
 
 namespace culvert {
@@ -57,6 +59,10 @@ class LaneRoute {
   /// `obstacle` on a way that was learnt: the next dial begins from the start.
   void forget(const LaneWay& way, Obstacle obstacle);
 
+  /// Where `host` is. A name server that does not answer soon is not waited for where the addresses of a
+  /// moment ago are known: an outage often takes it along. Waits `patience` at most.
+  /// @error NameUnresolved.
+  boost::asio::awaitable<Result<HostLookup::Addresses>> addresses_of(std::string host, Duration patience);
   /// A connection to the gateway through the proxy, for a coroutine of any thread.
   /// @error those of ProxyConnector::connect().
   boost::asio::awaitable<Result<UniqueFd>> connect_by_proxy(std::string host, std::uint16_t port,
@@ -66,9 +72,15 @@ class LaneRoute {
   void stop();
 
  private:
+  struct Place {
+    std::shared_ptr<HostLookup> lookup;  ///< The latest; shared with its thread and with dials that wait.
+    HostLookup::Addresses known;
+  };
+
   const LaneRouteConfig config_;
   Carrier learnt_ = Carrier::Culvert;
   Instant learnt_until_{};
+  std::map<std::string, Place> places_;  ///< By name: the gateway, and the node that owns the session.
   cloud_api::Wake stopped_;
   /// Logins take several round trips and Kerberos calls of its own; lanes are dialled several at once.
   std::unique_ptr<boost::asio::thread_pool> threads_;

@@ -26,7 +26,9 @@ Error describe(const TargetAddress& target, const error_code& error, bool expire
   if (error == asio::error::connection_refused) {
     return {Errc::TargetRefused, target.to_text() + " refused the connection; does the target listen there?"};
   }
-  return {Errc::TargetUnreachable, target.to_text() + " cannot be reached: " + error.message()};
+  return {Errc::TargetUnreachable,
+          target.to_text() + " cannot be reached: " + error.message() +
+              "; look at the gateway's routes and firewall, and at the target's address"};
 }
 
 }  // namespace
@@ -39,7 +41,6 @@ struct TargetDialer::Attempt {
   TargetAddress target;
   Done done;
   tcp::socket socket;
-  tcp::resolver resolver;
 
   Attempt(TargetDialer& dialer, TargetAddress to, Done callback)
       : io(dialer.io_),
@@ -48,8 +49,12 @@ struct TargetDialer::Attempt {
         owner(dialer.self_),
         target(std::move(to)),
         done(std::move(callback)),
-        socket(io),
-        resolver(io) {}
+        socket(io) {}
+
+  /// Null when too many run, or nobody waits any more.
+  std::shared_ptr<HostLookup> lookup(const std::string& host) const {
+    return *owner == nullptr ? nullptr : (*owner)->lookups_.look_up(host);
+  }
 
   /// Tells how it ended, once: a callback that throws is not called again.
   void finish(Result<Socket> result) {
@@ -95,34 +100,47 @@ void TargetDialer::dial(TargetAddress target, Done done) {
   });
 }
 
+asio::awaitable<Result<HostLookup::Addresses>> TargetDialer::addresses_of(std::shared_ptr<Attempt> attempt) {
+  const std::string& host = attempt->target.host;
+  error_code is_name;
+  const asio::ip::address literal = asio::ip::make_address(host, is_name);
+  if (!is_name) co_return HostLookup::Addresses{literal};
+  const auto lookup = attempt->lookup(host);
+  if (!lookup) {
+    co_return Error{
+        Errc::DialLimitReached,
+        "too many names of targets are being looked up at once; try again, and look at the gateway's "
+        "name servers"};
+  }
+  const std::string unresolved = "the name " + host + " of the target does not resolve: ";
+  const bool done = co_await until_done(lookup, attempt->timeout);
+  if (!done) {
+    co_return Error{Errc::TargetNameUnresolved,
+                    unresolved + "no name server answered in time; look at the gateway's name servers"};
+  }
+  if (!lookup->outcome()) {
+    co_return Error{Errc::TargetNameUnresolved, unresolved + lookup->outcome().error().message() +
+                                                    "; look at the name and the gateway's name servers"};
+  }
+  co_return *lookup->outcome();
+}
+
 asio::awaitable<void> TargetDialer::run(std::shared_ptr<Attempt> attempt) {
   const TargetAddress& target = attempt->target;
   Deadline deadline{attempt->io.get_executor(), attempt->timeout, [attempt] {
-                      attempt->resolver.cancel();
                       error_code ignored;
                       attempt->socket.close(ignored);
                     }};
-  error_code error;
-  std::vector<tcp::endpoint> endpoints;
-  const asio::ip::address literal = asio::ip::make_address(target.host, error);
-  if (!error) {
-    endpoints.emplace_back(literal, target.port);
-  } else {
-    auto token = asio::redirect_error(asio::use_awaitable, error);
-    const auto found =
-        co_await attempt->resolver.async_resolve(target.host, std::to_string(target.port), token);
-    if (error) {
-      const std::string why = deadline.expired() ? "no answer in time" : error.message();
-      attempt->finish(Error{Errc::TargetNameUnresolved,
-                            "the name " + target.host + " of the target does not resolve: " + why});
-      co_return;
-    }
-    for (const auto& entry : found) endpoints.push_back(entry.endpoint());
+  const auto addresses = co_await addresses_of(attempt);
+  if (!addresses) {
+    attempt->finish(addresses.error());
+    co_return;
   }
 
   bool forbidden = false;
-  error = asio::error::host_unreachable;
-  for (const tcp::endpoint& endpoint : endpoints) {
+  error_code error = asio::error::host_unreachable;
+  for (const asio::ip::address& address : *addresses) {
+    const tcp::endpoint endpoint{address, target.port};
     if (!target.literal_permitted && forbidden_address(*endpoint.data())) {
       forbidden = true;
       continue;
@@ -130,7 +148,7 @@ asio::awaitable<void> TargetDialer::run(std::shared_ptr<Attempt> attempt) {
     error_code connected;
     attempt->socket.close(connected);
     // One address that swallows packets must not use up the time of the others.
-    Deadline one{attempt->io.get_executor(), attempt->timeout / static_cast<int>(endpoints.size()),
+    Deadline one{attempt->io.get_executor(), attempt->timeout / static_cast<int>(addresses->size()),
                  [attempt] {
                    error_code ignored;
                    attempt->socket.close(ignored);

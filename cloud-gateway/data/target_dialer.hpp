@@ -11,7 +11,7 @@
 #include "cloud-gateway/control/target_address.hpp"
 #include "tunnel-core/base/result.hpp"
 #include "tunnel-core/base/time.hpp"
-#include "tunnel-core/net/task_group.hpp"
+#include "tunnel-core/net/host_lookup.hpp"
 
 namespace culvert {
 
@@ -51,7 +51,11 @@ class TargetDialer {
   std::size_t running() const { return running_; }
 
  private:
+  /// Names that one session has looked up at once: each is a thread.
+  static constexpr std::size_t kMostLookups = 32;
+
   struct Attempt;
+  static boost::asio::awaitable<Result<HostLookup::Addresses>> addresses_of(std::shared_ptr<Attempt> attempt);
   static boost::asio::awaitable<void> run(std::shared_ptr<Attempt> attempt);
 
   boost::asio::io_context& io_;
@@ -59,6 +63,7 @@ class TargetDialer {
   const std::size_t most_;
   const Duration timeout_;
   std::size_t running_ = 0;
+  HostLookups lookups_{kMostLookups};
   std::shared_ptr<TargetDialer*> self_;  ///< Shared with running dials; null inside once destroyed.
 };
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """A target that refuses, does not answer, is unknown, of another org or forbidden: the source is reset, both logs name
 the reason, and the stream beside it goes on."""
+import json
 import socket
 from pathlib import Path
 
-from support.scenario import (QUICK_END, LocalPair, check, free_port, gateway, how_refused, main, refuses, wait_for_log,
-                              wait_until)
+from support.scenario import (QUICK_END, LocalPair, check, free_port, gateway, how_refused, main, refuses, reset,
+                              wait_for_log, wait_until)
 from support.tcp import DeafTarget, Echo, echoes, source
 
 
@@ -27,12 +28,24 @@ def resolves_to_loopback(name: str) -> bool:
 def scenario(folder: Path) -> None:
     pair, echo, deaf = LocalPair(folder), Echo(), DeafTarget()
     try:
-        pair.start_new(settings={**QUICK_END, '#dial_timeout = "20 s"': 'dial_timeout = "1 s"'})
+        pair.start_new(settings={**QUICK_END, '#dial_timeout = "20 s"': 'dial_timeout = "1 s"',
+                                 "#dials_per_session = 20000": "dials_per_session = 2"})
         failures(pair, echo, deaf)
+        dial_limit(pair)
     finally:
         pair.stop()
         echo.close()
         deaf.close()
+
+
+def dial_limit(pair: LocalPair) -> None:
+    port = next(f["port"] for f in pair.status()["forwards"] if f["name"] == "deaf")
+    dialled = [source(port) for _ in range(2)]
+    wait_until("two dials", lambda: json.loads(pair.provider("status", "--json"))["streams"]["open"] == 2)
+    for each in dialled:
+        reset(each)
+    check("two dials at once are allowed: a third stream is reset, although both sources have gone", how_refused(port) == "reset")
+    wait_for_log(pair.gateway, "target=deaf", "dial_limit_reached")
 
 
 def failures(pair: LocalPair, echo: Echo, deaf: DeafTarget) -> None:
