@@ -9,6 +9,7 @@
 #include "firewall-vib/depot_metadata.hpp"
 #include "firewall-vib/digest.hpp"
 #include "tunnel-core/daemon/files.hpp"
+#include "tunnel-core/daemon/signals.hpp"
 
 namespace culvert::firewall {
 
@@ -34,7 +35,7 @@ Result<std::vector<Member>> depot_tree(const BuiltVib& vib) {
 }
 
 Error cannot_write(const fs::path& path, int reason) {
-  if (reason == ENOSPC || reason == EDQUOT) {
+  if (reason == ENOSPC || reason == EDQUOT || reason == EFBIG) {
     return {Errc::DiskFull,
             fmt::format("cannot write {}: {}; free some space there and try again, nothing was changed",
                         path.string(), std::strerror(reason))};
@@ -79,6 +80,7 @@ class TemporaryDirectory {
   }
 
  private:
+  SignalsDeferred no_signal_;
   fs::path final_;
   std::string name_;
   bool made_ = false;

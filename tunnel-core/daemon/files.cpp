@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "tunnel-core/base/unique_fd.hpp"
+#include "tunnel-core/daemon/signals.hpp"
 
 namespace culvert {
 
@@ -85,6 +86,7 @@ class TemporaryFile {
   int rename_to(const fs::path& path);
 
  private:
+  SignalsDeferred no_signal_;  ///< Interrupted half-way, it would stay behind.
   std::string name_;
   UniqueFd fd_;
   int errno_ = errno;
