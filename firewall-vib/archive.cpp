@@ -4,6 +4,7 @@
 #include <archive_entry.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 
 namespace culvert::firewall {
@@ -214,7 +215,14 @@ Result<void> gunzip(std::string_view bytes, const ReadLimits& limits,
   std::uint64_t budget = limits.bytes;
   const auto found = next_entry(a->get(), entry, kWhat);
   if (!found) return found.error();
-  return *found ? read_data(a->get(), kWhat, budget, piece) : Result<void>{};
+  if (*found) {
+    if (auto read = read_data(a->get(), kWhat, budget, piece); !read) return read;
+  }
+  // Counted at the outermost filter: what the decompressor took.
+  const auto taken = static_cast<std::size_t>(archive_filter_bytes(a->get(), -1));
+  const std::string_view rest = bytes.substr(std::min(taken, bytes.size()));
+  if (rest.find_first_not_of('\0') == std::string_view::npos) return {};
+  return Error{Errc::ReplyInvalid, fmt::format("the gzip file has {} bytes behind its end", rest.size())};
 }
 
 }  // namespace culvert::firewall

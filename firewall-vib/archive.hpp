@@ -50,7 +50,7 @@ struct TarEntry {
 Result<std::vector<TarEntry>> read_tgz(std::string_view bytes, const ReadLimits& limits);
 
 /// Unpacks gzip, a piece at a time.
-/// @error ReplyInvalid: no gzip, cut short, or beyond limits.bytes.
+/// @error ReplyInvalid: no gzip, cut short, something but zeros behind its end, or beyond limits.bytes.
 Result<void> gunzip(std::string_view bytes, const ReadLimits& limits,
                     const std::function<void(std::string_view)>& piece);
 

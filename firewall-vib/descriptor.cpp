@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <pugixml.hpp>
+#include <regex>
 
 #include "firewall-vib/xml_text.hpp"
 
@@ -51,6 +53,24 @@ void add_payloads(pugi::xml_node vib, const std::vector<Payload>& payloads) {
 }
 
 }  // namespace
+
+bool is_vib_name(std::string_view text) {
+  constexpr std::string_view kSigns = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+  return !text.empty() && text.size() <= 60 && text.find_first_not_of(kSigns) == std::string_view::npos;
+}
+
+bool is_date(std::string_view text, bool offset_required) {
+  static const std::regex kDate{
+      R"((\d{4})-(\d\d)-(\d\d)T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,6})?(Z|[+-](?:0\d|1[0-4]):[0-5]\d)?)"};
+  std::cmatch parts;
+  if (text.size() > 40 || !std::regex_match(text.data(), text.data() + text.size(), parts, kDate))
+    return false;
+  const auto number = [&](std::size_t part) { return std::stoi(parts[part].str()); };
+  const std::chrono::year_month_day day{std::chrono::year{number(1)},
+                                        std::chrono::month{static_cast<unsigned>(number(2))},
+                                        std::chrono::day{static_cast<unsigned>(number(3))}};
+  return day.ok() && (!offset_required || (parts[4].matched && parts[4] != "Z"));
+}
 
 std::string Descriptor::id() const {
   return fmt::format("{}_{}_{}_{}", vendor, type, name, version);

@@ -69,12 +69,18 @@ std::string descriptor_xml(const Descriptor& descriptor, const DepotPlace* place
 
 struct ReadDescriptor {
   Descriptor descriptor;
-  std::vector<std::string> faults;  ///< What a host would refuse or stumble over, one sentence each.
+  std::vector<std::string> faults;    ///< What a host would refuse or stumble over, one sentence each.
+  std::vector<std::string> warnings;  ///< What other descriptors have and this one lacks.
 };
 
 /// @param xml  anything of at most kMaxDescriptor bytes.
 /// @error ReplyInvalid: no XML, or no vib element. All else is a fault.
 Result<ReadDescriptor> read_descriptor(std::string_view xml);
+
+/// Letters, digits, dots, - and _, at most 60: it stands in paths and commands.
+bool is_vib_name(std::string_view text);
+/// ISO 8601 with a time, and a day and a time that there are.
+bool is_date(std::string_view text, bool offset_required);
 
 constexpr std::size_t kMaxDescriptor = std::size_t{4} << 20;  ///< esx-base lists some ten thousand files.
 

@@ -53,24 +53,27 @@ class DescriptorReader {
                    fmt::format("descriptor.xml is larger than {} MiB", kMaxDescriptor >> 20)};
     }
     pugi::xml_document document;
-    const auto parsed = document.load_buffer(xml.data(), xml.size());
+    const auto parsed = document.load_buffer(xml.data(), xml.size(), kParseWhole);
     if (!parsed) {
       return Error{Errc::ReplyInvalid, fmt::format("descriptor.xml is no XML: {} at byte {}",
                                                    parsed.description(), parsed.offset)};
     }
     vib_ = document.child("vib");
     if (!vib_) return Error{Errc::ReplyInvalid, "descriptor.xml has no vib element"};
+    if (only_root(document) != vib_) fault("has something beside its vib element; hosts refuse such XML");
     if (std::string_view{vib_.attribute("version").value()} != "5.0") {
       fault(
           fmt::format("has the version '{}'; hosts know 5.0", shown_xml(vib_.attribute("version").value())));
     }
     if (!is_text(xml)) fault("holds bytes that are no UTF-8 text; hosts refuse such XML");
     check_order();
+    check_all_there();
     read_texts();
+    check_texts();
     read_lists();
     for (const pugi::xml_node payload : vib_.child("payloads").children("payload")) read_payload(payload);
     if (out_.payloads.empty()) fault("has no payload");
-    return ReadDescriptor{std::move(out_), std::move(faults_)};
+    return ReadDescriptor{std::move(out_), std::move(faults_), std::move(warnings_)};
   }
 
  private:
@@ -89,6 +92,33 @@ class DescriptorReader {
       if (place + 1 < last)
         fault(fmt::format("has <{}> behind <{}>; the order matters", child.name(), kOrder[last - 1]));
       last = std::max(last, place + 1);
+    }
+  }
+
+  /// Those that read_texts() asks for are faults there.
+  void check_all_there() {
+    constexpr std::array<std::string_view, 8> kRequired{
+        "type", "name", "version", "vendor", "summary", "release-date", "acceptance-level", "payloads"};
+    std::string missing;
+    for (const std::string_view name : kOrder) {
+      const bool required = std::find(kRequired.begin(), kRequired.end(), name) != kRequired.end();
+      if (required || vib_.child(name.data())) continue;
+      missing += fmt::format("{}<{}>", missing.empty() ? "" : ", ", name);
+    }
+    if (!missing.empty())
+      warnings_.push_back(fmt::format("descriptor.xml lacks {}, which VMware's tools always write", missing));
+  }
+
+  void check_texts() {
+    constexpr std::array<std::string_view, 3> kTypes{"bootbank", "locker", "meta"};
+    if (!out_.type.empty() && std::find(kTypes.begin(), kTypes.end(), out_.type) == kTypes.end())
+      fault(fmt::format("has the type '{}'; hosts know bootbank, locker and meta", shown_xml(out_.type)));
+    if (!out_.name.empty() && !is_vib_name(out_.name)) {
+      fault(fmt::format("has the name '{}'; a name is letters, digits, dots, - and _", shown_xml(out_.name)));
+    }
+    if (!out_.release_date.empty() && !is_date(out_.release_date, /*offset_required=*/false)) {
+      fault(fmt::format("has the release date '{}'; hosts read one like 2026-11-21T00:00:00+00:00",
+                        shown_xml(out_.release_date)));
     }
   }
 
@@ -152,6 +182,7 @@ class DescriptorReader {
   pugi::xml_node vib_;
   Descriptor out_;
   std::vector<std::string> faults_;
+  std::vector<std::string> warnings_;
 };
 
 }  // namespace

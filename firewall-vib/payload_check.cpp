@@ -70,18 +70,29 @@ class PayloadExaminer {
     if (!unpacked_ && payload_.type != "vzstd")
       fault(fmt::format("cannot be unpacked: {}", done.error().message()));
     bool has_gunzip256 = false;
+    bool has_stored256 = false;
+    bool has_gunzip1 = false;
     for (const Checksum& sum : payload_.checksums) {
       if (sum.type == "sha-256" && sum.verify_process == "gunzip") {
         has_gunzip256 = true;
         compare(sum, unpacked256, unpacked_);
       } else if (sum.type == "sha-256" && sum.verify_process.empty()) {
+        has_stored256 = true;
         compare(sum, sha256_hex(stored_), true);
       } else if (sum.type == "sha-1" && sum.verify_process == "gunzip") {
+        has_gunzip1 = true;
         compare(sum, unpacked1, unpacked_);
+      } else {
+        warn(fmt::format("has a checksum '{}'{}, which is not checked here", shown_xml(sum.type),
+                         sum.verify_process.empty() ? "" : " (" + shown_xml(sum.verify_process) + ")"));
       }
     }
     if (!has_gunzip256)
       fault("has no sha-256 checksum of its unpacked bytes (gunzip); ESXi 8 and later refuse it");
+    if (payload_.type == "vzstd") return;  // Of newer hosts alone, which have sums of their own for it.
+    if (!has_stored256) warn("has no sha-256 checksum of its stored bytes");
+    if (!has_gunzip1)
+      warn("has no sha-1 checksum of its unpacked bytes (gunzip), which older hosts look for");
   }
 
   void compare(const Checksum& sum, const std::string& found, bool computed) {
@@ -93,8 +104,11 @@ class PayloadExaminer {
   void list_files() {
     auto entries = read_tgz(stored_, {});
     if (!entries) return fault(fmt::format("cannot be listed: {}", entries.error().message()));
+    out_.listed = true;
+    std::set<std::string> paths;
     for (TarEntry& entry : *entries) {
       if (entry.path.starts_with("./")) entry.path.erase(0, 2);
+      if (!paths.insert(entry.path).second) fault(fmt::format("has '{}' twice", shown_xml(entry.path)));
       check_entry(entry);
       entry.content.clear();
       out_.entries.push_back(std::move(entry));
@@ -105,12 +119,10 @@ class PayloadExaminer {
     const std::string path = shown_xml(entry.path);
     if (entry.path.starts_with("/") || ("/" + entry.path + "/").find("/../") != std::string::npos)
       fault(fmt::format("has the path '{}', which leaves its place", path));
+    if (entry.uid != 0 || entry.gid != 0) warn(fmt::format("has '{}', which root does not own", path));
+    check_mode(entry, path);
     if (entry.kind == TarEntry::Kind::Directory) return;
     if (entry.kind != TarEntry::Kind::File) warn(fmt::format("has '{}', which is no plain file", path));
-    if (entry.uid != 0 || entry.gid != 0) warn(fmt::format("has '{}', which root does not own", path));
-    if ((entry.mode & 06000u) != 0) fault(fmt::format("has '{}' with setuid or setgid", path));
-    if ((entry.mode & 01000u) != 0)
-      warn(fmt::format("has '{}' with the sticky bit, which makes it changeable configuration", path));
     check_place(entry.path);
     if (!entry.path.starts_with(kRulesetFolder) || !entry.path.ends_with(".xml")) return;
     if (entry.content.empty() && entry.size > 0)
@@ -118,7 +130,35 @@ class PayloadExaminer {
     ReadRulesets rulesets = read_rulesets(entry.content);
     for (const std::string& text : rulesets.faults)
       fault(fmt::format("has '{}', which is no ruleset: {}", path, text));
-    for (Ruleset& ruleset : rulesets.rulesets) report_.rulesets.push_back(std::move(ruleset));
+    for (Ruleset& ruleset : rulesets.rulesets) {
+      const bool known = std::any_of(report_.rulesets.begin(), report_.rulesets.end(),
+                                     [&](const Ruleset& other) { return other.id == ruleset.id; });
+      if (known)
+        fault(fmt::format("has '{}' with the ruleset '{}', which another file has already", path,
+                          shown_xml(ruleset.id)));
+      report_.rulesets.push_back(std::move(ruleset));
+    }
+  }
+
+  /// Files are usually 0644 or 0444, programs 0755 or 0555, directories 0755.
+  void check_mode(const TarEntry& entry, const std::string& path) {
+    if (entry.kind == TarEntry::Kind::Link) return;  // Its mode means nothing.
+    const bool directory = entry.kind == TarEntry::Kind::Directory;
+    if ((entry.mode & 06000u) != 0) fault(fmt::format("has '{}' with setuid or setgid", path));
+    if (!directory && (entry.mode & 01000u) != 0)
+      warn(fmt::format("has '{}' with the sticky bit, which makes it changeable configuration", path));
+    const unsigned mode = entry.mode & 0777u;
+    if ((mode & 0002u) != 0)
+      return fault(fmt::format("has '{}', which anybody may write ({:04o})", path, entry.mode));
+    if ((mode & 0400u) == 0)
+      return fault(fmt::format("has '{}', which its owner may not read ({:04o})", path, entry.mode));
+    const bool ruleset = entry.path.starts_with(kRulesetFolder) && !directory;
+    const bool usual = directory
+                           ? mode == 0755u || mode == 0555u
+                           : mode == 0644u || mode == 0444u || (!ruleset && (mode == 0755u || mode == 0555u));
+    if (!usual)
+      warn(fmt::format("has '{}' with the mode {:04o}; usual are {}", path, entry.mode,
+                       directory ? "0755" : "0644 and 0444"));
   }
 
   void check_place(const std::string& path) {
@@ -144,14 +184,14 @@ void examine_payload(const Payload& payload, const std::string* stored, VibRepor
   report.findings.push_back(
       {Finding::Weight::Fault,
        fmt::format("payload '{}' is in the descriptor, but not in the file", shown_xml(payload.name))});
-  report.payloads.push_back({payload, false, 0, {}});
+  report.payloads.push_back({payload, false, 0, false, {}});
 }
 
 void compare_file_list(VibReport& report) {
   std::set<std::string> held;
   for (const PayloadReport& payload : report.payloads) {
     // What cannot be listed cannot be compared.
-    if (payload.described.type != "tgz" || payload.entries.empty()) return;
+    if (!payload.listed) return;
     for (const TarEntry& entry : payload.entries) {
       if (entry.kind != TarEntry::Kind::Directory) held.insert(entry.path);
     }

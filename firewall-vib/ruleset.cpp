@@ -19,10 +19,11 @@ class RulesetReader {
  public:
   ReadRulesets read(std::string_view xml) {
     pugi::xml_document document;
-    const auto parsed = document.load_buffer(xml.data(), xml.size());
-    const pugi::xml_node root = document.child("ConfigRoot");
-    if (!parsed || !root) {
-      fault(parsed ? "has no root element ConfigRoot" : fmt::format("is no XML: {}", parsed.description()));
+    const auto parsed = document.load_buffer(xml.data(), xml.size(), kParseWhole);
+    const pugi::xml_node root = only_root(document);
+    if (!parsed || std::string_view{root.name()} != "ConfigRoot") {
+      fault(parsed ? "has not ConfigRoot alone as its root element"
+                   : fmt::format("is no XML: {}", parsed.description()));
       return std::move(result_);
     }
     for (const pugi::xml_node child : root.children()) {

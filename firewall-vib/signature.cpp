@@ -37,9 +37,11 @@ BioPtr reading(std::string_view text) {
 }
 
 std::string reason() {
-  const unsigned long code = ERR_peek_last_error();
-  const char* text = ERR_reason_error_string(code);
+  const char* data = nullptr;  // Says why a chain does not hold; the reason alone does not.
+  int flags = 0;
+  const char* text = ERR_reason_error_string(ERR_peek_last_error_data(&data, &flags));
   std::string result = text == nullptr ? "unknown reason" : text;
+  if ((flags & ERR_TXT_STRING) != 0 && data != nullptr && *data != '\0') result += fmt::format(" ({})", data);
   ERR_clear_error();
   return result;
 }
@@ -99,6 +101,12 @@ Result<VibSigner> VibSigner::from_pem(std::string_view key_pem, std::string_view
   if (impl->certificates.empty()) {
     return Error{Errc::CertificateInvalid,
                  "the signing certificate cannot be read; give a PEM file, the signer's first"};
+  }
+  if (EVP_PKEY_get_base_id(impl->key.get()) != EVP_PKEY_RSA &&
+      EVP_PKEY_get_base_id(impl->key.get()) != EVP_PKEY_EC) {
+    return Error{Errc::KeyInvalid,
+                 "the signing key is neither RSA nor ECDSA, and the signature of a VIB (PKCS#7 with SHA-256) "
+                 "knows no other; give such a key"};
   }
   if (X509_check_private_key(impl->certificates.front().get(), impl->key.get()) != 1) {
     ERR_clear_error();

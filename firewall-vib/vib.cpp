@@ -21,13 +21,6 @@ Error usage(std::string text) {
   return {Errc::UsageInvalid, std::move(text)};
 }
 
-bool is_name(std::string_view text) {
-  return !text.empty() && text.size() <= 60 && std::all_of(text.begin(), text.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '_' || c == '.';
-  });
-}
-
 Result<void> check(const FirewallVib& request, const VibSigner* signer) {
   if (request.ports.empty())
     return usage("a VIB without ports opens nothing; name some with --ports 10000-10010");
@@ -39,8 +32,7 @@ Result<void> check(const FirewallVib& request, const VibSigner* signer) {
     return usage(
         fmt::format("'{}' is no version of a VIB; write it like 1.0.0-1", request.version.substr(0, 60)));
   }
-  static const std::regex kDate{R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(\+|-)\d\d:\d\d)"};
-  if (!std::regex_match(request.release_date, kDate)) {
+  if (!is_date(request.release_date, /*offset_required=*/true)) {
     return usage(fmt::format("'{}' is no release date; write it like 2026-11-21T00:00:00+00:00",
                              request.release_date.substr(0, 60)));
   }
@@ -52,8 +44,16 @@ Result<void> check(const FirewallVib& request, const VibSigner* signer) {
     return usage(fmt::format("the acceptance level {} needs a signature; give --key and --certificate",
                              request.acceptance_level));
   }
+  if (signer != nullptr && request.acceptance_level == "community") {
+    return usage(
+        "a VIB of the level community is not signed; leave --key and --certificate away, or name another "
+        "level");
+  }
   for (const std::string& name : request.replaces) {
-    if (!is_name(name)) return usage(fmt::format("'{}' is no name of a VIB to replace", name.substr(0, 60)));
+    if (name == kVibName)
+      return usage(fmt::format("{} is this VIB itself; a newer version takes its place anyway", name));
+    if (!is_vib_name(name))
+      return usage(fmt::format("'{}' is no name of a VIB to replace", name.substr(0, 60)));
   }
   return {};
 }
@@ -118,7 +118,7 @@ Result<BuiltVib> build_vib(const FirewallVib& request, const VibSigner* signer) 
   vib.descriptor.payloads = {std::move(*payload)};
   const std::string xml = descriptor_xml(vib.descriptor);
   std::string signature;
-  if (signer != nullptr && request.acceptance_level != "community") {
+  if (signer != nullptr) {
     auto signed_text = signer->sign(xml);
     if (!signed_text) return std::move(signed_text).error();
     signature = std::move(*signed_text);

@@ -96,7 +96,9 @@ std::string vib_text(const VibReport& report) {
   text += line("summary", vib.summary);
   text += line("released", vib.release_date);
   text += line("acceptance level", vib.acceptance_level);
-  text += line("signature", report.signature   ? "by " + report.signature->signer
+  text += line("signature", report.signature
+                                ? "by " + report.signature->signer +
+                                      (report.signature->chain_checked ? "" : " (not checked who that is)")
                             : report.is_signed ? "does not hold"
                                                : "none");
   text += line("live install", vib.live_install_allowed ? "yes" : "no");

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "firewall-vib/ar_check.hpp"
 #include "firewall-vib/payload_check.hpp"
 #include "firewall-vib/vib.hpp"
 #include "firewall-vib/xml_text.hpp"
@@ -18,8 +19,9 @@ namespace fs = std::filesystem;
 
 class VibExaminer {
  public:
-  VibExaminer(const std::vector<Member>& members, std::string_view roots)
-      : members_(members), roots_(roots) {}
+  VibExaminer(const std::vector<Member>& members, std::optional<std::string> archive_fault,
+              std::string_view roots)
+      : members_(members), archive_fault_(std::move(archive_fault)), roots_(roots) {}
 
   Result<VibReport> examine() {
     check_members();
@@ -30,6 +32,7 @@ class VibExaminer {
     if (!read) return std::move(read).error();
     report_.descriptor = std::move(read->descriptor);
     for (std::string& text : read->faults) fault(std::move(text));
+    for (std::string& text : read->warnings) warn(std::move(text));
     check_descriptor();
     check_signature_of(descriptor->content);
     for (const Payload& payload : report_.descriptor.payloads) {
@@ -54,6 +57,7 @@ class VibExaminer {
   }
 
   void check_members() {
+    if (archive_fault_) fault("the archive " + *archive_fault_);
     std::set<std::string_view> seen;
     for (const Member& member : members_) {
       if (!seen.insert(member.name).second)
@@ -106,10 +110,14 @@ class VibExaminer {
     if (!checked) return fault(checked.error().message());
     if (checked->digest != "SHA256")
       warn(fmt::format("sig.pkcs7 signs with {}; VMware's tools use SHA256", checked->digest));
+    if (!checked->chain_checked)
+      warn(fmt::format("who signed it ('{}') was not checked; name the roots with --trust",
+                       shown_xml(checked->signer)));
     report_.signature = std::move(*checked);
   }
 
   const std::vector<Member>& members_;
+  std::optional<std::string> archive_fault_;
   std::string_view roots_;
   VibReport report_;
 };
@@ -125,7 +133,7 @@ Result<std::string> read_vib_file(const fs::path& path) {
   std::error_code failed;
   const auto status = fs::status(path, failed);
   if (status.type() == fs::file_type::not_found)
-    return Error{Errc::NotFound, fmt::format("{} does not exist", path.string())};
+    return Error{Errc::NotFound, fmt::format("{} does not exist; name a .vib file", path.string())};
   if (!fs::is_regular_file(status))
     return Error{Errc::ReplyInvalid, fmt::format("{} is no regular file; give a .vib file", path.string())};
   const auto size = fs::file_size(path, failed);
@@ -146,7 +154,7 @@ Result<VibReport> examine_vib(std::string_view bytes, std::string_view roots_pem
   limits.bytes = kMaxVib;
   auto members = read_ar(bytes, limits);
   if (!members) return std::move(members).error().at("read", "VIB");
-  return VibExaminer{*members, roots_pem}.examine();
+  return VibExaminer{*members, ar_fault(bytes), roots_pem}.examine();
 }
 
 }  // namespace culvert::firewall

@@ -28,7 +28,8 @@ struct PayloadReport {
   Payload described;
   bool present = false;
   std::uint64_t unpacked_size = 0;
-  std::vector<TarEntry> entries;  ///< Of a tgz; without their contents.
+  bool listed = false;            ///< Whether `entries` are known: of a tgz that can be read.
+  std::vector<TarEntry> entries;  ///< Without their contents.
 };
 
 struct VibReport {

@@ -30,6 +30,12 @@ pugi::xml_node add_text(pugi::xml_node parent, const char* name, std::string_vie
   return child;
 }
 
+pugi::xml_node only_root(const pugi::xml_document& document) {
+  const pugi::xml_node root = document.document_element();
+  const bool alone = document.first_child() == root && document.last_child() == root;
+  return alone ? root : pugi::xml_node{};
+}
+
 std::string shown_xml(std::string_view text) {
   return std::string{text.substr(0, 60)} + (text.size() > 60 ? "..." : "");
 }
