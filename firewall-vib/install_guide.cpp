@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "firewall-vib/depot_tree.hpp"
 #include "firewall-vib/port_catalogue.hpp"
 #include "firewall-vib/ruleset.hpp"
@@ -11,14 +9,6 @@
 namespace culvert::firewall {
 
 namespace {
-
-bool all_within(const PortRanges& inner, const PortRanges& outer) {
-  return std::all_of(inner.begin(), inner.end(), [&](const PortRange& range) {
-    return std::any_of(outer.begin(), outer.end(), [&](const PortRange& wide) {
-      return wide.first <= range.first && range.last <= wide.last;
-    });
-  });
-}
 
 std::string base_url(const GuideFacts& facts) {
   const bool v6 = facts.host.find(':') != std::string::npos;
@@ -44,9 +34,10 @@ InstallGuide install_guide(const GuideFacts& facts) {
     guide.bundle_url = base + std::string{kDepotBundle};
     guide.download = {fmt::format("wget -O {} {}", local_vib, guide.vib_url)};
   } else {
-    guide.download = {
-        fmt::format("culvert-vib build --config {} --out {}   # on the agent; copy it to {} of the host",
-                    facts.config_file, kDepotVib, local_vib)};
+    // Ports and version together: whenever this line is used, what it builds is what this version means.
+    guide.download = {fmt::format(
+        "culvert-vib build --ports {} --vib-version {} --out {}   # on the agent; copy it to {} of the host",
+        ports_text(facts.ports, ","), facts.vib_version, kDepotVib, local_vib)};
   }
   guide.install = {"esxcli software acceptance set --level=CommunitySupported"};
   if (facts.depot_enabled) {

@@ -14,7 +14,7 @@ struct GuideFacts {
   bool depot_enabled = true;
   PortRanges ports;         ///< Of the agent.
   PortRanges forwards;      ///< Of its forwards alone.
-  std::string config_file;  ///< agent.toml, for `culvert-vib --config`.
+  std::string vib_version;  ///< Of the VIB for these ports.
 };
 
 struct InstallGuide {

@@ -95,6 +95,14 @@ std::string ports_text(const PortRanges& ranges, std::string_view separator, std
   return text;
 }
 
+bool all_within(const PortRanges& inner, const PortRanges& outer) {
+  return std::all_of(inner.begin(), inner.end(), [&](const PortRange& range) {
+    return std::any_of(outer.begin(), outer.end(), [&](const PortRange& wide) {
+      return wide.first <= range.first && range.last <= wide.last;
+    });
+  });
+}
+
 unsigned count_ports(const PortRanges& ranges) {
   unsigned count = 0;
   for (const PortRange& range : ranges) count += range.size();

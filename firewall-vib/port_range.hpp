@@ -40,6 +40,9 @@ PortRanges merge_ports(PortRanges ranges);
 std::string ports_text(const PortRanges& ranges, std::string_view separator = ", ",
                        std::string_view dash = "-");
 
+/// Whether each range of `inner` lies in one of `outer`.
+bool all_within(const PortRanges& inner, const PortRanges& outer);
+
 /// How many ports they hold together.
 unsigned count_ports(const PortRanges& ranges);
 

@@ -4,11 +4,14 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <regex>
+
 #include "firewall-vib/depot_revision.hpp"
 #include "firewall-vib/depot_tree.hpp"
 #include "firewall-vib/install_guide.hpp"
 #include "firewall-vib/ruleset.hpp"
 #include "tunnel-agent/forward.hpp"
+#include "tunnel-agent/network.hpp"
 
 namespace culvert {
 
@@ -67,27 +70,30 @@ json depot_json(const AgentConfig& config, const fw::DepotState* state, const st
   return depot;
 }
 
-/// It stands in commands that are pasted into a shell.
+/// It stands in commands that are pasted into a shell: an address, or a name of labels of letters, digits,
+/// - and _.
 bool is_host(const std::string& text) {
-  return text.size() <= 253 && text.find_first_not_of(
-                                   "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                   "0123456789.:-_") == std::string::npos;
+  if (IpAddress::parse(text)) return true;
+  static const std::regex kName{
+      R"([0-9A-Za-z_]([0-9A-Za-z_-]*[0-9A-Za-z_])?(\.[0-9A-Za-z_]([0-9A-Za-z_-]*[0-9A-Za-z_])?)*\.?)"};
+  return text.size() <= 253 && std::regex_match(text, kName);
 }
 
 Result<json> build_report(const AgentConfig& config, const std::string& host, json depot) {
-  if (!is_host(host)) {
+  if (!host.empty() && !is_host(host)) {
     return Error{Errc::UsageInvalid,
                  fmt::format("'{}' is no name or address of this machine", host.substr(0, 60))};
   }
   const auto ports = ports_of(config);
   if (!ports) return ports.error();
-  const auto revision = fw::revision_for(revision_file(config), ports->all);
+  // Kept, as whoever reads it may build this VIB by hand: no other content may have this version.
+  const auto revision = fw::keep_revision(revision_file(config), ports->all);
   if (!revision) return revision.error();
   const auto vib = fw::build_vib(vib_for(ports->all, *revision), nullptr);
   if (!vib) return vib.error();
   const auto guide =
       fw::install_guide({host.empty() ? own_name() : host, config.depot.listen.port, config.depot.enabled,
-                         ports->all, ports->forwards, config.file.string()});
+                         ports->all, ports->forwards, vib->descriptor.version});
   json ranges = json::array();
   for (const fw::PortRange& range : ports->all)
     ranges.push_back({{"first", range.first}, {"last", range.last}});
@@ -117,10 +123,9 @@ std::string section(const std::string& title, const json& lines) {
 }  // namespace
 
 void FirewallDepot::update() {
-  if (!config_.depot.enabled) return;
   const auto ports = ports_of(config_);
   const std::lock_guard guard{mutex_};
-  if (ports && server_ != nullptr && ports->all == served_) return;
+  if (ports && ports->all == served_) return;
   const auto done = ports ? rebuild(ports->all) : Result<void>{ports.error()};
   error_ = done ? "" : done.error().text();
   if (!done) spdlog::warn("depot not brought up to date: {}", error_);
@@ -129,6 +134,10 @@ void FirewallDepot::update() {
 Result<void> FirewallDepot::rebuild(const fw::PortRanges& ports) {
   const auto revision = fw::keep_revision(revision_file(config_), ports);
   if (!revision) return revision.error();
+  if (!config_.depot.enabled) {
+    served_ = ports;
+    return {};
+  }
   const auto vib = fw::build_vib(vib_for(ports, *revision), nullptr);
   if (!vib) return vib.error();
   auto files = fw::online_depot(*vib);

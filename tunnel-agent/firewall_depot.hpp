@@ -19,8 +19,9 @@ class FirewallDepot {
   /// Nothing is served before the first update(), and never when the configuration says so.
   explicit FirewallDepot(const AgentConfig& config) : config_(config) {}
 
-  /// Reads pool and forwards, and builds the VIB anew when the ports have changed. What goes wrong is logged
-  /// and shown by report(): replication does not need the depot.
+  /// Reads pool and forwards, and builds the VIB anew when the ports have changed; without a depot its
+  /// version alone rises, for the VIB that is built by hand. What goes wrong is logged and shown by report():
+  /// replication does not need the depot.
   void update();
 
   /// @param host  as ESXi hosts reach this machine; empty: its own name.
@@ -31,8 +32,8 @@ class FirewallDepot {
   Result<void> rebuild(const firewall::PortRanges& ports);
 
   const AgentConfig& config_;
-  std::mutex mutex_;  ///< For all below.
-  firewall::PortRanges served_;
+  std::mutex mutex_;             ///< For all below.
+  firewall::PortRanges served_;  ///< Those of the version that was kept last.
   std::string error_;
   std::unique_ptr<firewall::DepotServer> server_;
 };

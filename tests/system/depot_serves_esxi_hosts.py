@@ -4,6 +4,7 @@ finds no fault with; nothing else can be asked for; forwards change the VIB and 
 switched off and one without an agent are said by `culvert-agent firewall`."""
 import json
 import re
+import shlex
 import shutil
 import socket
 from pathlib import Path
@@ -63,7 +64,8 @@ def downloads(pair: LocalPair, port: int, folder: Path) -> None:
     for piece in ("wget", "esxcli software vib install -v http://agent.example.net", "ruleset rule list -r culvert",
                   "vib remove -n culvert-firewall", "Secure Boot", "--port 31031", "--port 44046"):
         check(f"firewall shows '{piece}'", piece in text.out, text)
-    refuses("a host that is a piece of shell", agent("firewall", "--host", "a;b", "--config", pair.agent_config), 2, "a;b")
+    for host in ("a;b", "a..b", "::::", "-x", ".a"):
+        refuses(f"the host {host}", agent("firewall", f"--host={host}", "--config", pair.agent_config), 2, host)
 
 
 def refused(port: int) -> None:
@@ -122,13 +124,35 @@ def taken(pair: LocalPair, original: str) -> None:
     pair.agent.stop()
 
 
+def built_by_hand(pair: LocalPair, shown: dict) -> None:
+    """Runs the line that `firewall` shows, and one with --config: both are the VIB that it names."""
+    words = shlex.split(shown["commands"]["download"][0], comments=True)
+    made = pair.agent_config.parent / "by-hand.vib"
+    words[words.index("--out") + 1] = str(made)
+    for given in (words[1:], ["build", "--config", pair.agent_config, "--vib-version", shown["vib"]["version"], "--out", made]):
+        check("culvert-vib builds the VIB by hand", words[0] == "culvert-vib" and run("culvert-vib", *given).code == 0, given)
+        seen = json.loads(run("culvert-vib", "inspect", made, "--json").out)
+        ports = [{"first": rule["first"], "last": rule["last"]} for rule in seen["rulesets"][0]["rules"]]
+        check("it is the one that firewall names, with its ports", (seen["id"], ports) == (shown["vib"]["id"], shown["ports"]),
+              (seen, shown))
+
+
 def off(pair: LocalPair, original: str) -> None:
     configure(pair, original, "enabled = false")
     pair.start_agent()
     shown = report(pair)
     check("a depot that is switched off is said", shown["depot"]["state"] == "off" and shown["urls"]["vib"] == "", shown)
-    check("the VIB is built by hand then", "culvert-vib build" in shown["commands"]["download"][0])
+    built_by_hand(pair, shown)
+    pair.add_forward("more", free_port(), 28700)
+    once = report(pair)
+    built_by_hand(pair, once)
+    pair.add_forward("most", free_port(), 28800)
+    twice = report(pair)
+    built_by_hand(pair, twice)
+    versions = [int(each["vib"]["version"].rpartition("-")[2]) for each in (shown, once, twice)]
+    check("the version rises with each change of the ports here too", versions == sorted(set(versions)), versions)
     pair.agent.stop()
+    check("without an agent it is the same", report(pair)["vib"] == twice["vib"])
     for line, piece in (("port = 0", "port"), ('bind = ["somewhere"]', "somewhere"), ("prot = 80", "port")):
         configure(pair, original, line)
         refuses(f"[depot] {line}", agent("run", "--config", pair.agent_config), 2, str(pair.agent_config), piece)

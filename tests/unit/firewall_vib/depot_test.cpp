@@ -228,8 +228,8 @@ TEST_CASE("Depot: the revision rises with each change of the ports and is kept",
 }
 
 TEST_CASE("Guide: it knows when no VIB is needed, and how to do without a depot", "[vib][depot]") {
-  GuideFacts facts{"agent", 80, true, parse_ports("10000-10010,31031").value(), parse_ports("31031").value(),
-                   "a.toml"};
+  GuideFacts facts{"agent",  80, true, parse_ports("10000-10010,31031").value(), parse_ports("31031").value(),
+                   "0.1.0-7"};
   CHECK_FALSE(install_guide(facts).vib_needed);
   CHECK(install_guide(facts).vib_url == "http://agent/culvert-firewall.vib");
   facts.forwards = parse_ports("10000,31031").value();
@@ -239,5 +239,6 @@ TEST_CASE("Guide: it knows when no VIB is needed, and how to do without a depot"
   CHECK(install_guide(facts).depot_url == "http://[2001:db8::1]:8080/index.xml");
   facts.depot_enabled = false;
   CHECK(install_guide(facts).depot_url == "");
-  CHECK_THAT(install_guide(facts).download.front(), Contains("culvert-vib build --config a.toml"));
+  CHECK_THAT(install_guide(facts).download.front(),
+             Contains("culvert-vib build --ports 10000-10010,31031 --vib-version 0.1.0-7 "));
 }
