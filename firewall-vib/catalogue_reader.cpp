@@ -15,6 +15,19 @@ constexpr std::array<std::string_view, 11> kColumns{"id",      "product",    "se
                                                     "purpose", "changeable", "windows_group"};
 constexpr std::size_t kMaxText = 200;
 
+/// The text goes into tables, scripts and XML; none of them should have to defend itself against it.
+bool is_plain(std::string_view text) {
+  return !text.empty() && text.size() <= kMaxText && std::none_of(text.begin(), text.end(), [](char c) {
+    return static_cast<unsigned char>(c) < 0x20 || c == '|' || c == '"' || c == '\x7f';
+  });
+}
+
+/// Ids of roles and rows name chains, services and files.
+bool is_id(std::string_view text) {
+  constexpr std::string_view kSigns = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-";
+  return is_plain(text) && text.find_first_not_of(kSigns) == std::string_view::npos && text.front() != '-';
+}
+
 /// One row; the first mistake is kept.
 class RowReader {
  public:
@@ -25,6 +38,7 @@ class RowReader {
     PortRow row;
     row.id = text("id", /*required=*/true);
     id_ = row.id;
+    if (!row.id.empty() && !is_id(row.id)) fail(line_, "has an id that is not letters, digits and - alone");
     row.product = text("product", true);
     row.service = text("service", true);
     row.source = text("source", true);
@@ -52,12 +66,8 @@ class RowReader {
       return {};
     }
     const auto value = node->value_exact<std::string>();
-    const bool good = value && !value->empty() && value->size() <= kMaxText &&
-                      std::none_of(value->begin(), value->end(), [](char c) {
-                        return static_cast<unsigned char>(c) < 0x20 || c == '|' || c == '"' || c == '\x7f';
-                      });
+    const bool good = value && is_plain(*value);
     if (good) return *value;
-    // The text goes into tables, scripts and XML; none of them should have to defend itself against it.
     fail(node->source().begin.line,
          fmt::format("has a '{}' that is not one line of 1 to {} characters without \" and |", column,
                      kMaxText));
@@ -113,10 +123,14 @@ Result<Names> read_names(const toml::table& root, std::string_view key, std::str
   Names names;
   for (const auto& [name, value] : *table) {
     const auto text = value.value_exact<std::string>();
-    if (!text || text->empty()) {
-      return Error{Errc::ConfigInvalid, fmt::format("{}:{}: '{}' in [{}] has to be a text", file,
-                                                    value.source().begin.line, name.str(), key)};
-    }
+    const auto wrong = [&, line = value.source().begin.line](const std::string& why) {
+      return Error{Errc::ConfigInvalid,
+                   fmt::format("{}:{}: '{}' in [{}] {}", file, line, name.str().substr(0, 60), key, why)};
+    };
+    if (!is_id(name.str())) return wrong("has a name that is not letters, digits and - alone");
+    if (!text || !is_plain(*text))
+      return wrong(
+          fmt::format("has to be a text: one line of 1 to {} characters without \" and |", kMaxText));
     names.emplace(std::string{name.str()}, *text);
   }
   return names;

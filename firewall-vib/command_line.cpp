@@ -46,7 +46,7 @@ void declare_ports(CLI::App& app, CommandOptions& options) {
 void declare_rules(CLI::App& app, CommandOptions& options) {
   CLI::App* rules =
       command(app, "rules", "Make rules for the firewall of a machine, or a request for its owner",
-              "The file says in its comments how it is checked, loaded and removed.\n"
+              "Scripts and profiles say in their comments how they are checked, loaded and removed.\n"
               "Example:\n  culvert-vib rules --for nftables --role agent --config /etc/culvert/agent.toml");
   rules->add_option("--for", options.form, "nftables, iptables, firewalld, ufw, windows, markdown or csv")
       ->required()

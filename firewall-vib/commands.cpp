@@ -8,6 +8,7 @@
 #include "firewall-vib/catalogue_print.hpp"
 #include "firewall-vib/firewall_rules.hpp"
 #include "tunnel-core/daemon/files.hpp"
+#include "tunnel-core/daemon/result_file.hpp"
 
 namespace culvert::firewall {
 
@@ -17,13 +18,28 @@ constexpr std::size_t kMaxCatalogueFile = 1 << 20;
 
 Result<PortCatalogue> whole_catalogue(const CommandOptions& options) {
   if (options.catalogue.empty()) return PortCatalogue::built_in();
-  auto text = read_file(options.catalogue);
+  auto text = read_input(options.catalogue, "--catalogue");
   if (!text) return std::move(text).error();
   if (text->size() > kMaxCatalogueFile) {
     return Error{Errc::ConfigInvalid,
                  fmt::format("{} is larger than any catalogue (1 MiB)", options.catalogue.string())};
   }
   return PortCatalogue::parse(*text, options.catalogue.string());
+}
+
+/// Rows that the chosen product or another catalogue lacks are left alone.
+Result<void> set_agent_ports(PortCatalogue& catalogue, const std::filesystem::path& config) {
+  const auto agent = ports_of_agent(config);
+  if (!agent) return agent.error();
+  PortRanges depot;
+  if (agent->depot) depot.push_back({*agent->depot, *agent->depot});
+  for (const auto& [row, ports] :
+       {std::pair{kAgentPortsRow, agent->forwards}, std::pair{kAgentDepotRow, depot},
+        std::pair{kGatewayRow, PortRanges{{agent->gateway, agent->gateway}}}}) {
+    if (catalogue.find(row) == nullptr) continue;
+    if (auto done = catalogue.set_ports(row, ports); !done) return done;
+  }
+  return {};
 }
 
 }  // namespace
@@ -42,6 +58,9 @@ Result<PortCatalogue> chosen_catalogue(const CommandOptions& options) {
     if (auto done = catalogue->set_ports(set.substr(0, equals), std::move(*ports)); !done)
       return std::move(done).error();
   }
+  if (!options.set.empty()) {
+    if (auto fit = catalogue->check_overlaps(); !fit) return std::move(fit).error();
+  }
   return catalogue->select(options.product, options.role);
 }
 
@@ -50,10 +69,8 @@ Result<void> make_rules(const CommandOptions& options, std::ostream& out) {
   rows.role.clear();  // rules_for() knows more about it.
   auto catalogue = chosen_catalogue(rows);
   if (!catalogue) return std::move(catalogue).error();
-  if (!options.config.empty() && catalogue->find(kAgentPortsRow) != nullptr) {
-    auto ports = ports_of_agent(options.config);
-    if (!ports) return std::move(ports).error();
-    if (auto done = catalogue->set_ports(kAgentPortsRow, std::move(*ports)); !done) return done;
+  if (!options.config.empty()) {
+    if (auto done = set_agent_ports(*catalogue, options.config); !done) return done;
   }
   const auto rules = rules_for(*catalogue, options.role);
   if (!rules) return rules.error();
@@ -63,8 +80,20 @@ Result<void> make_rules(const CommandOptions& options, std::ostream& out) {
     out << *text;
     return {};
   }
-  if (auto written = write_file(options.out, *text, 0644); !written) return written;
-  out << options.out.string() << "\n";
+  return write_out(options.out, *text, out);
+}
+
+Result<std::string> read_input(const std::filesystem::path& path, const char* option) {
+  auto text = read_file(path);
+  if (text || text.error().code() != Errc::NotFound) return text;
+  return Error{Errc::NotFound,
+               fmt::format("{} does not exist; name a file that does with {}", path.string(), option)};
+}
+
+Result<void> write_out(const std::filesystem::path& path, std::string_view content, std::ostream& out) {
+  if (auto written = write_result(path, content); !written) return written;
+  std::error_code failed;
+  if (std::filesystem::is_regular_file(path, failed)) out << path.string() << "\n";
   return {};
 }
 

@@ -38,6 +38,14 @@ struct CommandOptions {
 /// @error as PortCatalogue::parse(), select() and set_ports(); UsageInvalid for a --set without `=`.
 Result<PortCatalogue> chosen_catalogue(const CommandOptions& options);
 
+/// What an option names.
+/// @error as read_file(); NotFound says which option it was.
+Result<std::string> read_input(const std::filesystem::path& path, const char* option);
+
+/// Writes a result to the path that --out names, and prints that path. What went into a device or a FIFO has
+/// no path to be found by; the one printed could end up in the middle of it (/dev/stdout).
+Result<void> write_out(const std::filesystem::path& path, std::string_view content, std::ostream& out);
+
 Result<void> show_ports(const CommandOptions& options, std::ostream& out);
 /// To --out, or to `out` without it.
 Result<void> make_rules(const CommandOptions& options, std::ostream& out);

@@ -17,20 +17,21 @@ std::string listed(const Names& names) {
   return text;
 }
 
+bool overlap(const PortRanges& some, const PortRanges& others) {
+  return std::any_of(some.begin(), some.end(), [&](const PortRange& a) {
+    return std::any_of(others.begin(), others.end(), [&](const PortRange& b) { return a.overlaps(b); });
+  });
+}
+
+/// A dynamic range holds fixed ports by its nature.
+bool holds(const PortRow& dynamic, const PortRow& fixed) {
+  return !dynamic.changeable.empty() && fixed.changeable.empty() && all_within(fixed.ports, dynamic.ports);
+}
+
 /// Two rows that say different things about the same port are a mistake of whoever wrote them.
-const PortRow* overlapping(const std::vector<PortRow>& rows, const PortRow& row) {
-  for (const PortRow& other : rows) {
-    if (other.product != row.product || other.source != row.source || other.target != row.target) continue;
-    // A dynamic range holds fixed ports by its nature; only two fixed or two dynamic rows contradict each
-    // other.
-    if (other.changeable.empty() != row.changeable.empty()) continue;
-    for (const PortRange& a : other.ports) {
-      for (const PortRange& b : row.ports) {
-        if (a.overlaps(b)) return &other;
-      }
-    }
-  }
-  return nullptr;
+bool contradict(const PortRow& a, const PortRow& b) {
+  return a.product == b.product && a.source == b.source && a.target == b.target &&
+         overlap(a.ports, b.ports) && !holds(a, b) && !holds(b, a);
 }
 
 }  // namespace
@@ -80,9 +81,10 @@ Result<PortCatalogue> PortCatalogue::parse(std::string_view toml, std::string_vi
         return wrong(fmt::format("names the role '{}', which [roles] lacks", role));
       }
     }
-    if (const PortRow* other = overlapping(catalogue.rows_, row)) {
-      return wrong(fmt::format("opens ports that row '{}' opens already ({}); join them or change one",
-                               other->id, ports_text(other->ports)));
+    for (const PortRow& other : catalogue.rows_) {
+      if (contradict(other, row))
+        return wrong(fmt::format("opens ports that row '{}' opens already ({}); join them or change one",
+                                 other.id, ports_text(other.ports)));
     }
     catalogue.rows_.push_back(std::move(row));
   }
@@ -110,6 +112,20 @@ Result<PortCatalogue> PortCatalogue::select(std::string_view product, std::strin
            (!role.empty() && row.source != role && row.target != role);
   });
   return selected;
+}
+
+Result<void> PortCatalogue::check_overlaps() const {
+  for (auto row = rows_.begin(); row != rows_.end(); ++row) {
+    const auto other =
+        std::find_if(rows_.begin(), row, [&](const PortRow& before) { return contradict(before, *row); });
+    if (other != row) {
+      return Error{Errc::UsageInvalid,
+                   fmt::format("rows '{}' ({}) and '{}' ({}) would open the same ports between the same two "
+                               "machines; choose others with --set",
+                               other->id, ports_text(other->ports), row->id, ports_text(row->ports))};
+    }
+  }
+  return {};
 }
 
 Result<void> PortCatalogue::set_ports(std::string_view id, PortRanges ports) {

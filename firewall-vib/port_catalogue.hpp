@@ -44,7 +44,7 @@ class PortCatalogue {
   /// @param name  of the file, for errors.
   /// @error ConfigInvalid: no TOML, a column missing, unknown, empty or of the wrong kind, a product or role
   ///        without a name, an id twice, ports that are none, two rows of one product that open the same port
-  ///        between the same two.
+  ///        between the same two, other than fixed ports within a changeable range.
   static Result<PortCatalogue> parse(std::string_view toml, std::string_view name);
 
   const std::vector<PortRow>& rows() const { return rows_; }
@@ -60,6 +60,10 @@ class PortCatalogue {
   /// @error UsageInvalid: a name that the catalogue does not have; the message lists those it has.
   Result<PortCatalogue> select(std::string_view product, std::string_view role) const;
 
+  /// For ports that were set: as parse() does it.
+  /// @error UsageInvalid: two rows of one product that open the same port between the same two.
+  Result<void> check_overlaps() const;
+
   /// Puts other ports into a changeable row.
   /// @error UsageInvalid: no such row, or one whose ports are fixed.
   Result<void> set_ports(std::string_view id, PortRanges ports);
@@ -70,7 +74,9 @@ class PortCatalogue {
   Names roles_;
 };
 
-/// The row that the agent's configuration changes.
+/// The rows that the agent's configuration changes.
 constexpr std::string_view kAgentPortsRow = "agent-ports";
+constexpr std::string_view kAgentDepotRow = "agent-depot";
+constexpr std::string_view kGatewayRow = "gateway-https";
 
 }  // namespace culvert::firewall

@@ -58,6 +58,23 @@ std::string iptables_name(const RuleSet& set, const char* end) {
   return ("CULVERT-" + set.role).substr(0, 24) + end;
 }
 
+/// One item of a profile has at most 15 ports, of which a range is two: so many fit into a rule of iptables.
+std::vector<PortRanges> ufw_groups(const PortRanges& ports) {
+  constexpr std::size_t kMost = 15;
+  std::vector<PortRanges> groups;
+  std::size_t used = kMost;
+  for (const PortRange& range : ports) {
+    const std::size_t size = range.is_single() ? 1 : 2;
+    if (used + size > kMost) {
+      groups.emplace_back();
+      used = 0;
+    }
+    groups.back().push_back(range);
+    used += size;
+  }
+  return groups;
+}
+
 /// PowerShell's own quoting: nothing in single quotes is special but the quote, for which it also takes the
 /// four typographic ones (U+2018 to U+201B); doubled, each stands for itself.
 std::string power_quoted(std::string_view text) {
@@ -92,6 +109,8 @@ std::string nftables_rules(const RuleSet& set) {
 #   nft -f FILE                                                 loads it
 #   nft insert rule inet filter input jump {1}_in    once, if your chain is inet filter input
 #   nft insert rule inet filter output jump {1}_out  once, if outgoing connections are filtered
+# To remove it: delete the rules that jump (nft -a list chain inet filter input shows their handles), then
+#   nft 'delete chain inet filter {1}_in; delete chain inet filter {1}_out'
 table inet filter {{
   chain {1}_in {{
   }}
@@ -119,6 +138,7 @@ std::string iptables_rules(const RuleSet& set) {
 #   iptables-restore --noflush FILE           loads it
 #   iptables -I INPUT -j {1}                  once
 #   iptables -I OUTPUT -j {2}                 once, if outgoing connections are filtered
+#   iptables -D INPUT -j {1}; iptables -F {1}; iptables -X {1}; the same with OUTPUT and {2}    removes it
 *filter
 :{1} - [0:0]
 :{2} - [0:0]
@@ -135,7 +155,8 @@ std::string firewalld_service(const RuleSet& set) {
       .set_value(
           fmt::format(
               " Made by culvert-vib. firewall-cmd (permanent) new-service-from-file=FILE name={0}, then "
-              "add-service={0} ",
+              "add-service={0}. (permanent) info-service={0} checks it; (permanent) remove-service={0}, then "
+              "delete-service={0}, removes it; reload after each ",
               own_name(set))
               .c_str());
   pugi::xml_node service = document.append_child("service");
@@ -159,12 +180,14 @@ std::string firewalld_service(const RuleSet& set) {
 std::string ufw_profile(const RuleSet& set) {
   std::string ports;
   for (const char* protocol : {"tcp", "udp"}) {
-    const PortRanges ranges = incoming_ports(set, protocol);
-    if (ranges.empty()) continue;
-    ports += fmt::format("{}{}/{}", ports.empty() ? "" : "|", ports_text(ranges, ",", ":"), protocol);
+    for (const PortRanges& group : ufw_groups(incoming_ports(set, protocol)))
+      ports += fmt::format("{}{}/{}", ports.empty() ? "" : "|", ports_text(group, ",", ":"), protocol);
   }
   return fmt::format(
-      R"(# Made by culvert-vib. Put it into /etc/ufw/applications.d, then: ufw app update {0}; ufw allow {0}
+      R"(# Made by culvert-vib. Put it into /etc/ufw/applications.d, then:
+#   ufw app info {0}                        checks it
+#   ufw app update {0}; ufw allow {0}    opens the ports
+#   ufw delete allow {0}                    closes them; then delete the file
 [{0}]
 title=Culvert: {1}
 description=Ports that replication needs on this machine
@@ -177,7 +200,8 @@ std::string windows_script(const RuleSet& set) {
   std::string text = fmt::format(
       R"(# Ports for: {0}. Made by culvert-vib; run it as administrator, again after each change.
 #   powershell -ExecutionPolicy Bypass -File FILE            opens them
-#   powershell -ExecutionPolicy Bypass -File FILE -Remove    takes the rules away
+#   powershell -ExecutionPolicy Bypass -File FILE -Remove    takes the rules away; groups of
+#   Windows' own stay enabled, as they may have been before
 param([switch]$Remove)
 $ErrorActionPreference = 'Stop'
 $group = {1}

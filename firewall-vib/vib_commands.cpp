@@ -16,7 +16,11 @@ namespace {
 namespace fs = std::filesystem;
 
 Result<PortRanges> chosen_ports(const CommandOptions& options) {
-  if (!options.config.empty()) return ports_of_agent(options.config);
+  if (!options.config.empty()) {
+    auto agent = ports_of_agent(options.config);
+    if (!agent) return std::move(agent).error();
+    return std::move(agent->forwards);
+  }
   return parse_ports(options.ports.empty() ? std::string{kDefaultPool} : options.ports);
 }
 
@@ -24,7 +28,7 @@ Result<std::optional<VibSigner>> chosen_signer(const CommandOptions& options) {
   if (options.key.empty()) return std::optional<VibSigner>{};
   auto key = read_secret_file(options.key);
   if (!key) return std::move(key).error();
-  auto certificates = read_file(options.certificate);
+  auto certificates = read_input(options.certificate, "--certificate");
   if (!certificates) return std::move(certificates).error();
   auto signer = VibSigner::from_pem(*key, *certificates);
   if (!signer) return std::move(signer).error();
@@ -36,7 +40,7 @@ Result<VibReport> examined(const CommandOptions& options) {
   if (!bytes) return bytes.error();
   std::string roots;
   if (!options.trust.empty()) {
-    auto read = read_file(options.trust);
+    auto read = read_input(options.trust, "--trust");
     if (!read) return std::move(read).error();
     if (read->empty())
       return Error{Errc::CertificateInvalid,
@@ -80,9 +84,7 @@ Result<void> build_vib_file(const CommandOptions& options, std::ostream& out) {
   const auto vib = described_vib(options);
   if (!vib) return vib.error();
   const fs::path path = output_path(options.out, vib->file_name());
-  if (auto written = write_file(path, vib->bytes, 0644); !written) return written;
-  out << path.string() << "\n";
-  return {};
+  return write_out(path, vib->bytes, out);
 }
 
 Result<void> build_bundle(const CommandOptions& options, std::ostream& out) {
@@ -91,9 +93,7 @@ Result<void> build_bundle(const CommandOptions& options, std::ostream& out) {
   const auto bundle = offline_bundle(*vib);
   if (!bundle) return bundle.error();
   const fs::path path = output_path(options.out, std::string{kDepotBundle});
-  if (auto written = write_file(path, *bundle, 0644); !written) return written;
-  out << path.string() << "\n";
-  return {};
+  return write_out(path, *bundle, out);
 }
 
 Result<void> build_depot(const CommandOptions& options, std::ostream& out) {

@@ -186,12 +186,57 @@ def foreign(folder: Path) -> None:
 def without_room(*words: object) -> Done:
     """Files may not grow past 64 bytes: what a full disk does, for this one process."""
     def limit() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores it; the program has to by itself.
         resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
 
     done = subprocess.run([BIN / "culvert-vib", *map(str, words)], capture_output=True, text=True, timeout=30, check=False,
                           preexec_fn=limit)
     return Done(done.returncode, done.stdout, done.stderr)
+
+
+def interrupted(folder: Path) -> None:
+    """TERM and INT at many moments of a run: the depot is whole or not there, and nothing lies beside it."""
+    place = folder / "interrupted"
+    place.mkdir()
+    ended = 0
+    for run_number in range(80):
+        program = subprocess.Popen([BIN / "culvert-vib", "depot", "--out", place / "depot"], stdout=subprocess.DEVNULL)
+        try:
+            program.wait(timeout=run_number * 0.002)
+        except subprocess.TimeoutExpired:
+            program.send_signal((signal.SIGTERM, signal.SIGINT)[run_number % 2])
+            ended += program.wait(timeout=30) != 0
+        left = sorted(path.name for path in place.iterdir())
+        check_quiet(left in ([], ["depot"]), left)
+        if left:
+            files = sum(1 for path in (place / "depot").rglob("*") if path.is_file())
+            check_quiet(files == 6, files)
+            shutil.rmtree(place / "depot")
+    check(f"80 runs, {ended} of them ended by a signal, left a whole depot or nothing", ended > 0)
+
+
+def check_quiet(holds: bool, shown: object) -> None:
+    if not holds:
+        check("an interrupted run leaves nothing half-written", False, shown)
+
+
+def no_regular_file(folder: Path, good: bytes) -> None:
+    fifo = folder / "fifo"
+    os.mkfifo(fifo)
+    with subprocess.Popen(["cat", fifo], stdout=subprocess.PIPE) as reader:
+        done = vib("build", "--out", fifo)
+        check("a FIFO is written into and stays one", done.code == 0 and reader.communicate(timeout=30)[0] == good
+              and fifo.is_fifo(), done)
+    piped = subprocess.run([BIN / "culvert-vib", "build", "--out", "/dev/stdout"], capture_output=True, check=False, timeout=30)
+    check("/dev/stdout gets the VIB and nothing else", (piped.returncode, piped.stdout) == (0, good), piped)
+    link = folder / "link.vib"
+    link.symlink_to(folder / "behind.vib")
+    done = vib("build", "--out", link)
+    check("a link is followed", done.code == 0 and link.is_symlink() and (folder / "behind.vib").read_bytes() == good, done)
+    full = folder / "full"
+    full.symlink_to("/dev/full")
+    refuses("a full device", vib("rules", "--for", "csv", "--role", "agent", "--out", full), 1, "full")
+    check("and it is still a device", full.is_char_device())
 
 
 def refusals(folder: Path) -> None:
@@ -214,6 +259,9 @@ def refusals(folder: Path) -> None:
         refuses(f"build {' '.join(words)}", vib("build", "--out", target, *words), 2)
     refuses("a directory that is not there", vib("build", "--out", folder / "no/where.vib"), 1, "where.vib")
     refuses("a disk without room", without_room("build", "--out", target), 1, "free some space")
+    refuses("a depot without room", without_room("depot", "--out", target), 1, "free some space")
+    interrupted(folder)
+    no_regular_file(folder, good)
     done = vib("build", "--out", folder)
     check("a directory gets a file named after the VIB", done.out.endswith("Culvert_bootbank_culvert-firewall_0.1.0-1.vib\n"))
     left = [name for name in os.listdir(folder) if "tmp-" in name or name == "never.vib"]

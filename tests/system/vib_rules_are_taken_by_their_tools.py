@@ -86,21 +86,27 @@ def firewalld(folder: Path) -> None:
 
 
 def ufw(folder: Path) -> None:
-    for role, ports in (("agent", ["80,10000:10010,31031,44046/tcp"]), ("esxi-target", ["902/tcp", "902/udp"])):
-        profile = made(folder, "ufw", role)
+    many = list(range(20001, 20061, 2))
+    for role, ports, words in (("agent", ["80,10000:10010,31031,44046/tcp"], []), ("esxi-target", ["902/tcp", "902/udp"], []),
+                               ("agent", ["20001", "20059"], ["--set", "agent-ports=" + ",".join(map(str, many))])):
+        profile = made(folder, "ufw", role, *words)
         place = Path("/etc/ufw/applications.d") / f"culvert-test-{os.getpid()}"
         shutil.copy(profile, place)  # ufw knows no other place; the file is gone again below.
         try:
             done = alone("ufw", "app", "info", f"culvert-{role}")
         finally:
             place.unlink()
-        check("ufw app info shows it", done.returncode == 0 and all(port in done.stdout for port in ports), done)
+        check(f"ufw app info shows {ports[0]}", done.returncode == 0 and all(port in done.stdout for port in ports)
+              and "WARN" not in done.stdout + done.stderr, done)
 
 
 def opens_exactly(folder: Path) -> None:
     """Loads the rules into a closed machine and knocks."""
     config = folder / "agent.toml"
-    config.write_text('gateway_url = "https://gw"\n[forwards]\nport_pool = "20000-20002"\n')
+    config.write_text('gateway_url = "https://gw:8443"\n[forwards]\nport_pool = "20000-20002"\n[depot]\nport = 8080\n')
+    asked = vib("rules", "--for", "csv", "--role", "agent", "--product", "culvert", "--config", config).out
+    check("depot and gateway are those of the configuration", ",tcp,8080," in asked and ",tcp,8443," in asked
+          and ",tcp,80," not in asked and ",tcp,443," not in asked, asked)
     # Without the rows that do not depend on the configuration, what is open is the pool alone.
     rows = ["--product", "culvert", "--config", config]
     knock = Path(__file__).parent / "support" / "knock.py"
@@ -111,9 +117,9 @@ def opens_exactly(folder: Path) -> None:
                 "iptables": "iptables -P INPUT DROP && iptables -A INPUT -m state --state ESTABLISHED -j ACCEPT && "
                             f"iptables-restore --noflush {rules} && iptables-restore --noflush {rules} && "
                             "iptables -I INPUT -j CULVERT-agent-IN"}[form]
-        done = alone("sh", "-c", f"ip link set lo up && {load} && exec python3 {knock} 19999 20000 20001 20002 20003 80 443")
+        done = alone("sh", "-c", f"ip link set lo up && {load} && exec python3 {knock} 19999 20000 20001 20002 20003 8080 443")
         check(f"{form}: loaded twice, the agent's ports are open and no others", done.stdout.split()
-              == ["20000", "20001", "20002", "80"], done)
+              == ["20000", "20001", "20002", "8080"], done)
 
 
 def words_of(line: str) -> list[str]:
@@ -160,6 +166,9 @@ def refusals(folder: Path) -> None:
             "nftables")
     refuses("wrong ports", vib("rules", "--for", "csv", "--role", "agent", "--set", "agent-ports=9-1"), 2, "9-1")
     target = folder / "no" / "where"
+    refuses("ports that another row opens already", vib("rules", "--for", "csv", "--role", "esxi", "--set", "agent-depot=31031"),
+            2, "agent-depot", "agent-ports-without-vib")
+    refuses("a catalogue that is not there", vib("ports", "--catalogue", folder / "none.toml"), 1, "none.toml", "--catalogue")
     refuses("an unwritable output", vib("rules", "--for", "csv", "--role", "agent", "--out", target), 1, str(target))
     catalogue = folder / "odd.toml"
     text = (ROOT / "firewall-vib/ports.toml").read_text()

@@ -95,6 +95,19 @@ TEST_CASE("Catalogue: a mistake in it is named with file, line and row", "[vib][
   std::string unsafe = row("r", "80");
   unsafe.replace(unsafe.find("\"why\""), 5, "\"a | b\"");
   CHECK_THAT(mistake_of(unsafe), Contains("'purpose'"));
+  CHECK_THAT(mistake_of(row("r{}", "80")), Contains("letters, digits and -"));
+}
+
+TEST_CASE("Catalogue: names that would be a piece of a script are refused", "[vib][ports][hostile]") {
+  const auto mistake = [](const std::string& roles) {
+    const auto parsed = PortCatalogue::parse("[products]\np = 'P'\n[roles]\n" + roles + row("r", "80"), "x");
+    REQUIRE_FALSE(parsed);
+    return parsed.error().text();
+  };
+  CHECK_THAT(mistake("a = \"A\\nflush ruleset\"\nb = 'B'\n"),
+             Contains("'a' in [roles]") && Contains("one line"));
+  CHECK_THAT(mistake("a = 'A'\nb = 'B'\n'b c' = 'C'\n"), Contains("'b c' in [roles]"));
+  CHECK_THAT(mistake("a = 'A'\nb = 'B'\nc = 'x|y'\n"), Contains("'c' in [roles]"));
 }
 
 TEST_CASE("Catalogue: two rows that open the same port between the same two are a mistake", "[vib][ports]") {
@@ -103,6 +116,23 @@ TEST_CASE("Catalogue: two rows that open the same port between the same two are 
   // A dynamic range holds fixed ports by its nature.
   CHECK(PortCatalogue::parse(kHead + row("fixed", "80") + row("dynamic", "1-65535", "changeable = 'so'\n"),
                              "x"));
+  CHECK_THAT(mistake_of(row("dynamic", "100-200", "changeable = 'so'\n") + row("fixed", "150-250")),
+             Contains("row 'fixed' opens ports that row 'dynamic' opens already"));
+}
+
+TEST_CASE("Catalogue: ports that were set may not be those of another row", "[vib][ports]") {
+  PortCatalogue catalogue =
+      PortCatalogue::parse(kHead + row("r1", "100", "changeable = 'so'\n") +
+                               row("r2", "200", "changeable = 'so'\n") + row("r3", "300"),
+                           "x")
+          .value();
+  REQUIRE(catalogue.check_overlaps());
+  REQUIRE(catalogue.set_ports("r1", parse_ports("200").value()));
+  CHECK_THAT(catalogue.check_overlaps().error().text(), Contains("'r1' (200) and 'r2' (200)"));
+  REQUIRE(catalogue.set_ports("r2", parse_ports("100").value()));
+  CHECK(catalogue.check_overlaps());
+  REQUIRE(catalogue.set_ports("r1", parse_ports("250-350").value()));
+  CHECK(catalogue.check_overlaps());
 }
 
 TEST_CASE("Catalogue: rows are chosen by product and role, and names it lacks are refused", "[vib][ports]") {

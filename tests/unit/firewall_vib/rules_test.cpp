@@ -47,6 +47,22 @@ TEST_CASE("Rules: ranges are written as each form writes them", "[vib][rules]") 
   CHECK_THAT(rendered(set, "csv"), Contains("\"31031, 44046\""));
 }
 
+TEST_CASE("Rules: ufw takes at most 15 ports at once, and a range is two", "[vib][rules]") {
+  PortCatalogue catalogue = PortCatalogue::built_in().select("culvert", "").value();
+  const auto profile = [&](const char* ports) {
+    REQUIRE(catalogue.set_ports("agent-ports", parse_ports(ports).value()));
+    REQUIRE(catalogue.set_ports("agent-ports-without-vib", {}));
+    REQUIRE(catalogue.set_ports("agent-depot", {}));
+    return rendered(rules_for(catalogue, "agent").value(), "ufw");
+  };
+  CHECK_THAT(profile("1,3,5,7,9,11,13,15,17,19,21,23,25,27,29"),
+             Contains("ports=1,3,5,7,9,11,13,15,17,19,21,23,25,27,29/tcp\n"));
+  CHECK_THAT(profile("1,3,5,7,9,11,13,15,17,19,21,23,25,27,29,31"),
+             Contains("ports=1,3,5,7,9,11,13,15,17,19,21,23,25,27,29/tcp|31/tcp\n"));
+  CHECK_THAT(profile("1,3,5,7,9,11,13,15,17,19,21,23,25,27,40-50"),
+             Contains("ports=1,3,5,7,9,11,13,15,17,19,21,23,25,27/tcp|40:50/tcp\n"));
+}
+
 TEST_CASE("Rules: what makes no sense is refused", "[vib][rules]") {
   const PortCatalogue& all = PortCatalogue::built_in();
   CHECK(rules_for(all, "nobody").error().code() == Errc::UsageInvalid);

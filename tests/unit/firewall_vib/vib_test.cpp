@@ -101,8 +101,11 @@ TEST_CASE("VIB: what a host would refuse is not built", "[vib]") {
     CHECK_THAT(usage_mistake(request), Contains("1.0.0-1"));
   }
   request = request_for("80");
-  request.release_date = "yesterday";
-  CHECK_THAT(usage_mistake(request), Contains("release date"));
+  for (const char* date : {"yesterday", "2026-11-21T00:00:00", "2026-13-45T99:99:99+99:99",
+                           "2026-02-29T00:00:00+00:00", "2026-11-21T24:00:00+00:00"}) {
+    request.release_date = date;
+    CHECK_THAT(usage_mistake(request), Contains("release date"));
+  }
   request = request_for("80");
   request.acceptance_level = "partner";
   CHECK_THAT(usage_mistake(request), Contains("--key"));
@@ -111,6 +114,8 @@ TEST_CASE("VIB: what a host would refuse is not built", "[vib]") {
   request = request_for("80");
   request.replaces = {"a<b"};
   CHECK_THAT(usage_mistake(request), Contains("replace"));
+  request.replaces = {"culvert-firewall"};
+  CHECK_THAT(usage_mistake(request), Contains("itself"));
   for (const char* version : {"1.0.0-0.0.1", "0.1.0-1", "8.0.3-1OEM.700.1.0", "1-1"})
     CHECK(is_vib_version(version));
 }
@@ -288,16 +293,58 @@ TEST_CASE("Agent's ports: pool and forwards together, mistakes with their file",
   const TempDir dir;
   const auto config = dir.path() / "agent.toml";
   REQUIRE(write_file(config, "gateway_url = 'https://gw'\n[forwards]\nport_pool = '20000-20005'\n", 0600));
-  CHECK(ports_text(ports_of_agent(config).value()) == "20000-20005");
+  CHECK(ports_text(ports_of_agent(config).value().forwards) == "20000-20005");
   std::filesystem::create_directory(dir.path() / "forwards.d");
   REQUIRE(write_file(dir.path() / "forwards.d" / "a.toml", "target = 'a'\nport = 31031\n", 0600));
   REQUIRE(write_file(dir.path() / "forwards.d" / "b.toml", "target = 'b'\nport = 20006\n", 0600));
-  CHECK(ports_text(ports_of_agent(config).value()) == "20000-20006, 31031");
+  CHECK(ports_text(ports_of_agent(config).value().forwards) == "20000-20006, 31031");
   REQUIRE(write_file(dir.path() / "forwards.d" / "b.toml", "port = 'many'\n", 0600));
   CHECK_THAT(ports_of_agent(config).error().text(), Contains("b.toml") && Contains("1 to 65535"));
-  REQUIRE(write_file(config, "[forwards]\nport_pool = '9-1'\n", 0600));
-  CHECK_THAT(ports_of_agent(config).error().text(), Contains("agent.toml: port_pool"));
+  REQUIRE(write_file(config, "gateway_url = 'https://gw'\n[forwards]\nport_pool = '9-1'\n", 0600));
+  CHECK_THAT(ports_of_agent(config).error().text(), Contains("agent.toml: 'port_pool'"));
   REQUIRE(write_file(config, "[forwards\n", 0600));
   CHECK_THAT(ports_of_agent(config).error().text(), Contains("line 1"));
   CHECK(ports_of_agent(dir.path() / "none.toml").error().code() == Errc::NotFound);
+}
+
+TEST_CASE("Agent's ports: depot and gateway are read too", "[vib][ports]") {
+  const TempDir dir;
+  const auto config = dir.path() / "agent.toml";
+  const auto read = [&](const std::string& text) {
+    REQUIRE(write_file(config, text, 0600));
+    return ports_of_agent(config).value();
+  };
+  CHECK(read("gateway_url = 'https://gw'\n").gateway == 443);
+  CHECK(read("gateway_url = 'https://gw/'\n").depot == 80);
+  CHECK(read("gateway_url = 'https://gw:8443'\n").gateway == 8443);
+  CHECK(read("gateway_url = 'https://[2001:db8::1]'\n").gateway == 443);
+  CHECK(read("gateway_url = 'https://[2001:db8::1]:444/'\n[depot]\nport = 8080\n").gateway == 444);
+  CHECK(read("gateway_url = 'https://gw'\n[depot]\nport = 8080\n").depot == 8080);
+  CHECK_FALSE(read("gateway_url = 'https://gw'\n[depot]\nenabled = false\n").depot);
+}
+
+TEST_CASE("Agent's ports: what would open other ports than meant is refused by its key", "[vib][ports]") {
+  const TempDir dir;
+  const auto config = dir.path() / "agent.toml";
+  const std::string url = "gateway_url = 'https://gw'\n";
+  for (const auto& [text, key] : std::vector<std::pair<std::string, std::string>>{
+           {url + "[forwards]\nport_pool = 12345\n", "'port_pool' has to be a text"},
+           {url + "[forwards]\nport_pool = ['20000-20010']\n", "'port_pool' has to be a text"},
+           {url + "[forwards]\nport_pol = '20000-20010'\n", "'port_pol' is no key of [forwards]"},
+           {url + "port_pool = '20000-20010'\n", "'port_pool' is no key"},
+           {url + "[forward]\nport_pool = '20000-20010'\n", "'forward' is no key"},
+           {url + "forwards = 3\n", "'forwards' has to be a table"},
+           {url + "data_dir = 5\n", "'data_dir' has to be a text"},
+           {url + "[depot]\nport = '80'\n", "'port' has to be a number"},
+           {url + "[depot]\nport = 65536\n", "'port' has to be a number"},
+           {"gateway_url = 'https://gw:x'\n", "'gateway_url' has no port"},
+           {"gateway_url = 4\n", "'gateway_url' has to be a text"},
+           {"", "this is no agent.toml"},
+           {"listen = ['0.0.0.0:443']\n[limits]\n", "'listen' is no key"}}) {
+    REQUIRE(write_file(config, text, 0600));
+    const auto ports = ports_of_agent(config);
+    REQUIRE_FALSE(ports);
+    CHECK(ports.error().code() == Errc::ConfigInvalid);
+    CHECK_THAT(ports.error().text(), Contains(key) && Contains("agent.toml"));
+  }
 }
