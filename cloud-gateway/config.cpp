@@ -70,8 +70,9 @@ Result<GatewayConfig> GatewayConfig::read(const fs::path& named) {
   auto reader = ConfigReader::open(file);
   if (!reader) {
     if (reader.error().code() != Errc::NotFound) return std::move(reader).error();
-    return Error{Errc::ConfigInvalid, reader.error().message() +
-                                          "; name it with --config, or make one with 'culvert-gateway init'"};
+    return Error{Errc::ConfigInvalid,
+                 "there is no configuration at " + file.string() +
+                     "; make one with 'culvert-gateway init', or name it with --config PATH"};
   }
   GatewayConfig config;
   config.file = file;

@@ -15,6 +15,13 @@ namespace fs = std::filesystem;
 
 namespace {
 
+constexpr const char* kMendFile =
+    "; put back what `culvert-agent join` made, or join again with a new joining string";
+
+Error unusable(const std::string& what, const Error& error) {
+  return {error.code(), "cannot use " + what + ": " + error.message() + kMendFile};
+}
+
 struct TrustKeys {
   fs::path roots;
   std::string root_fingerprint;
@@ -55,7 +62,10 @@ Result<certs::Trust> read_trust(ConfigReader& reader) {
   }
   if (keys.roots.empty()) return certs::Trust{certs::SystemRoots{}};
   auto roots = certs::load_chain(keys.roots);
-  if (!roots) return std::move(roots).error().at("read trust.roots");
+  if (!roots) {
+    reader.reject("trust.roots", "cannot be used: " + roots.error().text() + kMendFile);
+    return std::move(roots).error();
+  }
   return certs::Trust{certs::PinnedRoots{std::move(*roots)}};
 }
 
@@ -151,9 +161,9 @@ Result<cloud_api::ClientIdentity> load_identity(const AgentConfig& config) {
 
 Result<OwnCertificate> OwnCertificate::read(const cloud_api::ClientIdentity& identity, const fs::path& file) {
   auto chain = certs::chain_from_pem(identity.certificate_pem);
-  if (!chain) return std::move(chain).error().at("read", file.string());
+  if (!chain) return unusable(file.string(), chain.error());
   auto key = certs::PrivateKey::from_pem(std::string_view{identity.key_pem});
-  if (!key) return std::move(key).error().at("read the key of", file.string());
+  if (!key) return unusable("the key of " + file.string(), key.error());
   if (!chain->front().matches(*key)) {
     return Error{Errc::KeyInvalid,
                  fmt::format("{} was issued for another key than the one beside it; put the two that belong "

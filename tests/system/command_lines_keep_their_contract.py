@@ -184,6 +184,11 @@ def wrong_configuration(pair: LocalPair) -> None:
         config.write_text(mistyped + "\n" + good)
         refuses(f"an unknown key of the {name}: file, line and the nearest key",
                 program("run", "--config", config), 2, str(config), "1", known)
+        required = known + " ="
+        line = next(number for number, text in enumerate(good.splitlines(), 1) if text.startswith(required))
+        config.write_text(good.replace("\n" + required, "\n" + mistyped.split(" ")[0] + " =", 1))
+        refuses(f"a mistyped required key of the {name}: its line and the nearest key, not that one is missing",
+                program("run", "--config", config), 2, f"{config}:{line}:", f"did you mean '{known}'?")
         config.write_text(good + "\n[limits\n")
         lines = len((good + "\n[limits").splitlines())
         refuses(f"a {name} file that is no TOML: file and line", program("run", "--config", config), 2, str(config),

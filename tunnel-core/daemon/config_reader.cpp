@@ -327,10 +327,9 @@ void ConfigReader::reject(std::string_view key, std::string_view why_and_what_to
 }
 
 Result<void> ConfigReader::finish() {
-  if (!impl_->mistake) {
-    impl_->look_for_unknown(impl_->root, "");
-    if (impl_->unknown) impl_->mistake = impl_->error_at(impl_->unknown->first, impl_->unknown->second);
-  }
+  // First, because a mistyped key explains the one that is missing.
+  impl_->look_for_unknown(impl_->root, "");
+  if (impl_->unknown) return impl_->error_at(impl_->unknown->first, impl_->unknown->second);
   if (impl_->mistake) return *impl_->mistake;
   return {};
 }

@@ -16,9 +16,9 @@
 namespace culvert {
 
 /// Reads one file. Each value is asked for by its dotted key ("log.level"); the first mistake is kept and all
-/// further calls leave their outputs alone. `finish()` returns that mistake, or names a key nobody asked for
-/// together with the nearest known one: `gateway.toml:12: unknown key 'sesion_memory' in [limits]; did you
-/// mean 'session_memory'?`
+/// further calls leave their outputs alone. So callers ask for every key, whatever went wrong before:
+/// `finish()` names a key nobody asked for together with the nearest known one: `gateway.toml:12: unknown key
+/// 'sesion_memory' in [limits]; did you mean 'session_memory'?` Where there is none it returns that mistake.
 class ConfigReader {
  public:
   /// @error NotFound, FileUnreadable, ConfigInvalid (TOML syntax, with line and column).

@@ -174,6 +174,15 @@ TEST_CASE("Config: of several unknown keys the first in the file is named", "[da
       "gateway.toml:2: unknown key 'zzzz'"));
 }
 
+TEST_CASE("Config: an unknown key is named before every other mistake, which it may explain", "[daemon]") {
+  REQUIRE(Reading{"name = \"absent\"\n[listen]\nprot = 3"}.error() ==
+          "gateway.toml:3: unknown key 'prot' in [listen]; did you mean 'port'?");
+  REQUIRE(Reading{"listen.port = 0\n[limit]\nx = 1"}.error().starts_with(
+      "gateway.toml:2: unknown table 'limit'"));
+  REQUIRE(Reading{"nmae = \"gw\"\n[tls]\nverify = 3"}.error() ==
+          "gateway.toml:1: unknown key 'nmae'; did you mean 'name'?");
+}
+
 TEST_CASE("Config: broken TOML is refused with line and column", "[daemon]") {
   const Reading reading{"name = \"x\"\nport = = 3"};
   REQUIRE(reading.code() == Errc::ConfigInvalid);
