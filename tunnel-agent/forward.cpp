@@ -111,7 +111,17 @@ Result<std::vector<ForwardFile>> load_forwards(const fs::path& directory) {
   }
   std::sort(files.begin(), files.end());
   std::vector<ForwardFile> forwards;
-  for (const fs::path& file : files) forwards.push_back({file.stem().string(), load_forward(file)});
+  for (const fs::path& file : files) {
+    const std::string name = file.stem().string();
+    if (certs::check_name("forward", name)) {
+      forwards.push_back({name, load_forward(file)});
+      continue;
+    }
+    forwards.push_back({name, Error{Errc::ConfigInvalid,
+                                    fmt::format("{}: a forward is called like its file, and that is no name; "
+                                                "rename the file (1 to 63 of a-z, 0-9 and '-', then .toml)",
+                                                file.string())}});
+  }
   return forwards;
 }
 

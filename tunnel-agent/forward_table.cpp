@@ -193,13 +193,24 @@ void ForwardTable::try_open(Entry& entry) {
     spdlog::info("forward={} port={} target={} listening", forward.name, forward.port, forward.target);
     return;
   }
+  std::string why = opened.error().text();
+  // The process that holds the port is this one then: "stop it" would be bad advice.
+  const auto other = std::ranges::find_if(entries_, [&](const auto& held) {
+    const PortListener* const listener = held.second->listener.get();
+    return listener != nullptr && listener != entry.listener.get() && listener->is_open() &&
+           listener->forward().port == forward.port;
+  });
+  if (opened.error().code() == Errc::PortInUse && other != entries_.end()) {
+    why =
+        fmt::format("port {} belongs to forward '{}' already; give one of the two another port, or remove it",
+                    forward.port, other->first);
+  }
   // The same reason every five seconds is one line.
-  if (entry.error != opened.error().text()) {
-    spdlog::error("forward={} port={} not opened, trying again: {}", forward.name, forward.port,
-                  opened.error().text());
+  if (entry.error != why) {
+    spdlog::error("forward={} port={} not opened, trying again: {}", forward.name, forward.port, why);
   }
   entry.state = ForwardState::Failed;
-  entry.error = opened.error().text();
+  entry.error = std::move(why);
   if (!retry_armed_) {
     retry_armed_ = true;
     arm(retry_timer_, retry_open_, &ForwardTable::retry_failed);

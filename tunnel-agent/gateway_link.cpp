@@ -261,7 +261,7 @@ void GatewayLink::handle_lane_closed(LaneId id, std::size_t left) {
 }
 
 void GatewayLink::handle_peer_draining() {
-  spdlog::info("the gateway is draining: streams go on, new ones wait for it to come back");
+  spdlog::info("the gateway is draining: streams go on, new ones are refused until it is back");
 }
 
 void GatewayLink::handle_ended(Errc reason, const std::string& text) {

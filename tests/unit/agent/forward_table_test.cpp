@@ -79,6 +79,17 @@ TEST_CASE("ForwardTable: an accepted connection goes to the sink with forward an
   CHECK(read_result(client) == 1);
 }
 
+TEST_CASE("ForwardTable: of two files with one port the second is told which forward has it", "[agent]") {
+  World world;
+  const auto port = free_ports(1);
+  world.table.start({{"one", on_loopback("one", port)}, {"two", on_loopback("two", port)}});
+  const auto status = world.table.status();
+  REQUIRE(status.size() == 2);
+  CHECK(status[0].state == ForwardState::Listening);
+  CHECK(status[1].state == ForwardState::Failed);
+  CHECK(status[1].error.find("belongs to forward 'one' already") != std::string::npos);
+}
+
 TEST_CASE("ForwardTable: a source that allow_from does not name is reset at once", "[agent]") {
   World world;
   Forward forward = on_loopback("dr-db", free_ports(1));

@@ -53,6 +53,7 @@ TEST_CASE("Forward: a broken file is named with its line, and the others are loa
       {"port = 70000\n", ":1", "port"},
       {"\nport = \"x\"\n", ":2", "port"},
       {"port = 1\nprot = 2\n", ":2", "did you mean 'port'"},
+      {"target = \"db\"\nprot = 24600\n", ":2", "unknown key 'prot'; did you mean 'port'?"},
       {"port = 1\nbind = [\"eth0\"]\n", ":2", "eth0"},
       {"port = 1\n\nallow_from = [\"10.0.0.1/8\"]\n", ":3", "behind its prefix"},
       {"port = 1\ntarget = \"No Name\"\n", ":2", "No Name"},
@@ -73,6 +74,20 @@ TEST_CASE("Forward: a broken file is named with its line, and the others are loa
   CHECK(message.find("broken.toml" + (line[0] == ':' ? line : std::string{})) != std::string::npos);
   CHECK(message.find(part) != std::string::npos);
   CHECK(files->at(1).forward);
+}
+
+TEST_CASE("Forward: a file whose name is no name is refused, and the others are loaded", "[agent]") {
+  const std::string name = GENERATE(".hid", "Bad Name", "-x");
+  const TempDir dir;
+  REQUIRE(save_forward(dir.path(), sample()));
+  std::ofstream{dir / (name + ".toml")} << "target = \"dr-db\"\nport = 10004\n";
+  const auto files = load_forwards(dir.path());
+  REQUIRE(files);
+  REQUIRE(files->size() == 2);
+  for (const ForwardFile& file : *files) {
+    CHECK(file.forward.has_value() == (file.name == "dr-db"));
+    if (file.name == name) CHECK(file.forward.error().message().find("rename the file") != std::string::npos);
+  }
 }
 
 TEST_CASE("Forward: without allow_from everybody may connect, with it only who is named", "[agent]") {
