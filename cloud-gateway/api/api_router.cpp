@@ -19,6 +19,7 @@ namespace {
 constexpr std::string_view kSessions = "/tunnel/v1/sessions/";
 constexpr std::string_view kLanes = "/lanes";
 constexpr std::size_t kMaxListedStreams = 1000;
+constexpr std::size_t kMaxLoggedPath = 200;  // A stranger's text.
 constexpr int kProtocolVersion = 1;
 
 std::string_view without_query(std::string_view path) {
@@ -283,8 +284,9 @@ ApiResponse ApiRouter::refuse(const ApiRequest& request, int status, const Error
     left_out = refusals_.admit(clock_.steady());
   }
   if (left_out) {
-    spdlog::info("{}address={} request={} {} refused with {}: {}{}", about(request), request.peer_address,
-                 request.request_id, request.method, status, error.to_string(), *left_out);
+    const std::string_view path = without_query(request.path).substr(0, kMaxLoggedPath);
+    spdlog::info("{}address={} request={} {} {} refused with {}: {}{}", about(request), request.peer_address,
+                 request.request_id, request.method, path, status, error.to_string(), *left_out);
   }
   return error_response(status, error, request.request_id);
 }

@@ -65,7 +65,7 @@ void GatewaySession::refuse(StreamId id, const OpenInfo& info, const Error& erro
 
 void GatewaySession::handle_reset(StreamId id, const OpenInfo& info, Errc reason, const std::string& text) {
   if (const auto left_out = resets_[reason].admit(std::chrono::steady_clock::now())) {
-    spdlog::info("{}stream reset target={} source={} reason={} {}{}", stream_context(id), info.target,
+    spdlog::info("{}stream reset target={} source={} reason={}: {}{}", stream_context(id), info.target,
                  info.source, errc_name(reason), text, *left_out);
   }
 }
@@ -97,12 +97,12 @@ void GatewaySession::handle_peer_draining() {
 void GatewaySession::handle_ended(Errc reason, const std::string& text) {
   const auto level = reason == Errc::SessionClosed || reason == Errc::ShuttingDown ? spdlog::level::info
                                                                                    : spdlog::level::warn;
-  spdlog::log(level, "{}session ended reason={} {}", context_, errc_name(reason), text);
+  spdlog::log(level, "{}session ended reason={}: {}", context_, errc_name(reason), text);
   ended_(id_);
 }
 
 void GatewaySession::end(Errc reason, const std::string& text) {
-  spdlog::info("{}session ended reason={} {}", context_, errc_name(reason), text);
+  spdlog::info("{}session ended reason={}: {}", context_, errc_name(reason), text);
   driver_.end(reason, text);
 }
 

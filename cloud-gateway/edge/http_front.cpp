@@ -23,6 +23,10 @@ namespace asio = boost::asio;
 namespace http = boost::beast::http;
 using asio::ip::tcp;
 
+/// TlsEngine begins so, and so does the log line.
+constexpr std::string_view kHandshakeFailed = "TLS handshake failed: ";
+constexpr std::size_t kMostRefusedLanes = 4096;  ///< Sites and reasons that are remembered.
+constexpr Duration kRefusedLaneQuiet = 1min;
 constexpr std::size_t kCrowd = 256;  ///< Connections whose going is worth a look at the heap.
 
 /// 0.0.0.0 when it has gone already.
@@ -168,10 +172,12 @@ asio::awaitable<bool> HttpFront::handshake(ConnectionPtr connection) {
   if (error) {
     const Error why = deadline.expired() ? Error{Errc::TimedOut, "the handshake took longer than 10 s"}
                                          : stream.last_error();
+    std::string_view text = why.message();
+    if (text.starts_with(kHandshakeFailed)) text.remove_prefix(kHandshakeFailed.size());
     LogRation& ration = is_about_certificate(why.code()) ? refused_sites_ : failed_handshakes_;
     if (const auto left_out = ration.admit(std::chrono::steady_clock::now())) {
       spdlog::info("peer={} TLS handshake failed reason={}: {}{}", connection->peer, errc_name(why.code()),
-                   why.message(), *left_out);
+                   text, *left_out);
     }
     stream.close();
     co_return false;
@@ -212,7 +218,7 @@ asio::awaitable<bool> HttpFront::serve_request(ConnectionPtr connection) {
   ++connection->requests;
   auto identity = identify(*connection, parser.get());
   if (!identity) {
-    refuse(*connection, http_status(identity.error().code()), identity.error());
+    refuse(*connection, parser.get(), identity.error());
     co_return false;
   }
   if (*identity) note_known(*connection);
@@ -221,11 +227,18 @@ asio::awaitable<bool> HttpFront::serve_request(ConnectionPtr connection) {
     co_return false;
   }
   const bool keep_alive = parser.get().keep_alive() && !too_large && !closed_;
+  const bool head = parser.get().method() == http::verb::head;
   ApiRequest request = api_request(parser.get(), too_large, connection->peer, *identity, new_request_id());
   const std::string request_id = request.request_id;
   const ApiResponse answer = co_await ask_router(std::move(request));
   http::response<http::string_body> response = form_response(answer, request_id, keep_alive);
-  co_await http::async_write(connection->stream, response, token);
+  http::response_serializer<http::string_body> serializer{response};
+  // A body behind the answer to HEAD would be taken for the next answer (RFC 9110 §9.3.2).
+  if (head) {
+    co_await http::async_write_header(connection->stream, serializer, token);
+  } else {
+    co_await http::async_write(connection->stream, serializer, token);
+  }
   if (error || !keep_alive) {
     connection->stream.close();
     co_return false;
@@ -251,11 +264,13 @@ Result<std::optional<SiteCertificate>> HttpFront::identify(const Connection& con
   return std::optional{SiteCertificate{chain->front().serial(), *identity}};
 }
 
-void HttpFront::refuse(Connection& connection, int status, const Error& error) {
+void HttpFront::refuse(Connection& connection, const HttpRequest& message, const Error& error) {
   const std::string request_id = new_request_id();
   spdlog::info("peer={} refused request={} reason={}: {}", connection.peer, request_id,
                errc_name(error.code()), error.message());
-  say_last(connection, http_refusal(status, error, request_id));
+  std::string refusal = http_refusal(http_status(error.code()), error, request_id);
+  if (message.method() == http::verb::head) refusal.resize(refusal.find("\r\n\r\n") + 4);
+  say_last(connection, refusal);
   connection.stream.close();
 }
 
@@ -281,11 +296,26 @@ void HttpFront::offer_lane(Connection& connection, const HttpRequest& message,
   const auto admitted = admission_.judge(request, connection.stream.engine());
   if (admitted) return admission_.hand_over(*admitted, connection.stream.detach(), request_id);
   const Error& error = admitted.error();
-  spdlog::info("peer={} org={} site={} lane refused request={} reason={}: {}", connection.peer,
-               request.identity.identity.org, request.identity.identity.site, request_id,
-               errc_name(error.code()), error.message());
+  note_refused_lane(connection, identity.identity, error, request_id);
   say_last(connection, http_refusal(http_status(error.code()), error, request_id));
   connection.stream.close();
+}
+
+/// A site that was removed dials on: one line a minute for each site and reason.
+void HttpFront::note_refused_lane(const Connection& connection, const certs::SiteIdentity& site,
+                                  const Error& error, const std::string& request_id) {
+  if (refused_lanes_.size() >= kMostRefusedLanes) refused_lanes_.clear();
+  RefusedLanes& before = refused_lanes_[{site.org, site.site, error.code()}];
+  const Instant now = std::chrono::steady_clock::now();
+  if (now < before.quiet_until) {
+    ++before.left_out;
+    return;
+  }
+  spdlog::info(
+      "peer={} org={} site={} lane refused request={} reason={}: {}{}", connection.peer, site.org, site.site,
+      request_id, errc_name(error.code()), error.message(),
+      before.left_out == 0 ? "" : fmt::format(" ({} more like it were not logged)", before.left_out));
+  before = {now + kRefusedLaneQuiet, 0};
 }
 
 }  // namespace culvert

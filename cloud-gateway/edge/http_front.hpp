@@ -11,6 +11,8 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <string>
+#include <tuple>
 #include <vector>
 
 #include "certs/certificate.hpp"
@@ -52,6 +54,10 @@ class HttpFront {
  private:
   struct Connection;
   using ConnectionPtr = std::shared_ptr<Connection>;
+  struct RefusedLanes {
+    Instant quiet_until{};
+    std::uint64_t left_out = 0;
+  };
 
   bool make_room();
   void note_known(Connection& connection);
@@ -64,8 +70,10 @@ class HttpFront {
   Result<std::optional<SiteCertificate>> identify(const Connection& connection,
                                                   const HttpRequest& message) const;
   void offer_lane(Connection& connection, const HttpRequest& message, const SiteCertificate& identity);
-  void refuse(Connection& connection, int status, const Error& error);
+  void refuse(Connection& connection, const HttpRequest& message, const Error& error);
   void refuse_broken(Connection& connection, const boost::system::error_code& error);
+  void note_refused_lane(const Connection& connection, const certs::SiteIdentity& site, const Error& error,
+                         const std::string& request_id);
   void say_last(Connection& connection, const std::string& text);
 
   boost::asio::io_context& io_;
@@ -83,6 +91,7 @@ class HttpFront {
   LogRation failed_handshakes_;
   LogRation refused_sites_;  ///< Of their own: a port scan must not hide a customer's expired certificate.
   LogRation crowded_;
+  std::map<std::tuple<std::string, std::string, Errc>, RefusedLanes> refused_lanes_;
   bool closed_ = false;
 };
 

@@ -147,6 +147,12 @@ def rude_ones(pair: LocalPair, port: int) -> None:
     answer = answer_to(port, b"GET /tunnel/v1/sessions/0123456789abcdef/lanes HTTP/1.1\r\nHost: x\r\nConnection: Upgrade"
                              b"\r\nUpgrade: culvert/1\r\nCulvert-Hello: 01\r\n\r\n")
     check("a lane without a certificate is refused with 401", answer.startswith("HTTP/1.1 401"), answer[:200])
+    answer = answer_to(port, b"HEAD /tunnel/v1/health HTTP/1.1\r\nHost: x\r\n\r\n"
+                             b"GET /tunnel/v1/health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    check("HEAD is refused without a body, and the next answer of the connection is in step",
+          answer.startswith("HTTP/1.1 405") and answer.partition("\r\n\r\n")[2].startswith("HTTP/1.1 200"), answer[:400])
+    wait_for_log(pair.gateway, "HEAD /tunnel/v1/health refused with 405")
+    check("the log names method and path of what was refused", True)
     refused = ""
     try:
         with stranger(port, alpn=("culvert/1",)) as tls:
