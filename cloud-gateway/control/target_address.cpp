@@ -76,7 +76,7 @@ std::optional<std::string> wrong_with_name(std::string_view name) {
 }
 
 bool is_destination(AddressKind kind) {
-  return kind != AddressKind::Unspecified && kind != AddressKind::Multicast && kind != AddressKind::Reserved;
+  return kind != AddressKind::Multicast && kind != AddressKind::Reserved;
 }
 
 }  // namespace
@@ -112,8 +112,14 @@ Result<TargetAddress> parse_target_address(std::string_view text) {
 
   TargetAddress address{std::string{host}, *port, false};
   if (const auto kind = literal_kind(address.host)) {
+    if (*kind == AddressKind::Unspecified)
+      return bad_address(text, "no host has that address, so it cannot be connected to");
     if (!is_destination(*kind))
       return bad_address(text, std::string{address_kind_name(*kind)} + " cannot be connected to");
+    const bool is_fe80 =
+        *kind == AddressKind::LinkLocal && (host.starts_with("fe") || host.starts_with("FE"));
+    if (is_fe80 && host.find('%') == std::string_view::npos)
+      return bad_address(text, "an IPv6 link-local address needs its interface, as in [fe80::1%eth0]:5432");
     address.literal_permitted = true;
     return address;
   }
