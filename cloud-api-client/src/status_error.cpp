@@ -85,7 +85,10 @@ Error status_error(const HttpReply& reply) {
   if (!request_id.empty()) message += " [request " + request_id + "]";
   if (reply.retry_after)
     message += " (not before " + std::to_string(reply.retry_after->count()) + " s from now)";
-  return Error{errc, message + "; " + advice(errc)};
+  // What the gateway says of a joining string ends in what to do.
+  const bool advised =
+      !said.empty() && (errc == Errc::JoiningStringInvalid || errc == Errc::JoiningStringExpired);
+  return Error{errc, advised ? message : message + "; " + advice(errc)};
 }
 
 }  // namespace culvert::cloud_api

@@ -43,21 +43,21 @@ bool certificate_is_valid(soci::session& sql, const std::string& serial) {
   return count != 0;
 }
 
+/// Read by the site, and in the log by the provider.
+std::string new_one(const std::string& org, const std::string& site) {
+  return "ask the provider for a new one ('culvert-gateway join-token " + org + " " + site + "')";
+}
+
 /// The answer to a secret that has been used: the same again for the same key, a refusal for any other.
 Result<EnrolmentOutcome> answer_used(soci::session& sql, const TokenRow& token,
                                      const std::string& spki_sha256) {
   if (token.used_spki != spki_sha256)
-    return Error{
-        Errc::JoiningStringInvalid,
-        "this joining string was used already, with another key; make a new one with 'culvert-gateway "
-        "join-token " +
-            token.org + " " + token.site + "'"};
+    return Error{Errc::JoiningStringInvalid,
+                 "this joining string was used already, with another key; " + new_one(token.org, token.site)};
   if (!certificate_is_valid(sql, token.serial))
     return Error{Errc::JoiningStringInvalid,
-                 "this joining string was used already and its certificate has been revoked since; make a "
-                 "new one with "
-                 "'culvert-gateway join-token " +
-                     token.org + " " + token.site + "'"};
+                 "this joining string was used already and its certificate has been revoked since; " +
+                     new_one(token.org, token.site)};
   return EnrolmentOutcome{token.org, token.site, token.pem, true};
 }
 
@@ -114,8 +114,7 @@ Result<EnrolmentOutcome> Store::enrol(
     const long long now = to_seconds(actor.at);
     if (token->expires_at <= now)
       return Error{Errc::JoiningStringExpired,
-                   "this joining string has expired; make a new one with 'culvert-gateway join-token " +
-                       token->org + " " + token->site + "'"};
+                   "this joining string has expired; " + new_one(token->org, token->site)};
     if (token->used) return answer_used(sql, *token, request.spki_sha256);
     auto issued = issue(token->org, token->site);
     if (!issued) return std::move(issued).error();
