@@ -129,6 +129,11 @@ Result<void> check(const Options& options, std::ostream& out) {
     }
     out << "looked at " << report->keys << " keys and " << report->certificates << " certificates\n";
   }
+  if (report->keys + report->certificates == 0 && report->findings.empty()) {
+    return Error{Errc::NotFound, options.dir.string() +
+                                     " holds no key and no certificate, so nothing was checked; name the "
+                                     "directory they lie in (of a gateway: DIR/certs)"};
+  }
   if (report->healthy()) return {};
   return Error{Errc::CertificateInvalid, options.dir.string() + " has problems; see the list"};
 }

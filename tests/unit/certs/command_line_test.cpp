@@ -110,6 +110,13 @@ TEST_CASE("check fails when there is a problem and lists it on standard output",
   CHECK(json["findings"].size() == 1);
 }
 
+TEST_CASE("check of a directory without keys and certificates does not look like all is well",
+          "[certs][command]") {
+  const TemporaryDirectory dir;
+  dir.file("notes.txt", "no certificate");
+  CHECK(run({"check", dir.path().string()}).exit_code == 1);
+}
+
 TEST_CASE("joining-string inspect reads standard input and never shows the secret",
           "[certs][command][joining]") {
   JoiningString joining;
