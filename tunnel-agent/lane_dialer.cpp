@@ -171,6 +171,7 @@ asio::awaitable<Tried> try_way(asio::io_context& io, LaneRoute& route, LaneDial 
     const Error why = attempt->stream->last_error();
     co_return Tried{why, blames_handshake(why.code()) ? Obstacle::Handshake : Obstacle::None};
   }
+  if (!dial.wanted()) co_return Tried{Error{Errc::Cancelled, "another lane came first"}};
   Tried tried = co_await upgrade(attempt, route, dial, way);
   if (!tried.lane && deadline.expired()) co_return Tried{late};
   co_return tried;

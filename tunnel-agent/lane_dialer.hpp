@@ -5,6 +5,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -26,6 +27,8 @@ struct LaneDial {
   LaneId lane{};
   ByteCount replay_memory{};
   Duration timeout = 10s;  ///< For all of it.
+  /// Asked once more before the gateway is: its answer to a newer epoch ends the lanes of older ones.
+  std::function<bool()> wanted = [] { return true; };
 };
 
 struct DialedLane {

@@ -65,8 +65,7 @@ asio::awaitable<Result<void>> LaneKeeper::run(SessionDriver& driver, const cloud
   pace_.restart(thread_.clock().now());
   while (!stopped_ && !unknown_) {
     const Instant now = thread_.clock().now();
-    const bool down = driver.session().lane_count() == 0 || driver.session().is_silent(now);
-    const Duration pause = down ? recover(now) : adjust(now);
+    const Duration pause = is_down(now) ? recover(now) : adjust(now);
     wake_.expires_after(std::chrono::duration_cast<asio::steady_timer::duration>(pause));
     error_code woken;
     auto token = asio::redirect_error(asio::use_awaitable, woken);
@@ -98,10 +97,10 @@ Duration LaneKeeper::adjust(Instant now) {
   if (outage_) up_since_ = now;
   outage_.reset();
   const LineLoad load = driver_->session().line_load();
-  const std::size_t wanted = plan_->wanted(load, now);
-  if (load.lanes > wanted) give_back(load.lanes - wanted);
+  wanted_ = plan_->wanted(load, now);
+  if (load.lanes > wanted_) give_back(load.lanes - wanted_);
   if (now >= next_extra_) {
-    for (std::size_t lanes = load.lanes + pending_; lanes < wanted; ++lanes) {
+    for (std::size_t lanes = load.lanes + pending_; lanes < wanted_; ++lanes) {
       dial(driver_->session().epoch());
     }
   }
@@ -117,6 +116,16 @@ void LaneKeeper::give_back(std::size_t surplus) {
   }
 }
 
+bool LaneKeeper::is_down(Instant now) const {
+  return driver_->session().lane_count() == 0 || driver_->session().is_silent(now);
+}
+
+/// A dial that took its time may come when others have mended what it was made for.
+bool LaneKeeper::wants(std::uint32_t epoch) const {
+  const Session& session = driver_->session();
+  return is_down(thread_.clock().now()) || (epoch == session.epoch() && session.line_load().lanes < wanted_);
+}
+
 void LaneKeeper::dial(std::uint32_t epoch) {
   LaneDial dial;
   dial.host = config_.gateway.host;
@@ -127,6 +136,7 @@ void LaneKeeper::dial(std::uint32_t epoch) {
   dial.epoch = epoch;
   dial.lane = LaneId{next_number_++};
   dial.replay_memory = config_.replay_memory;
+  dial.wanted = [this, epoch, generation = generation_] { return generation == generation_ && wants(epoch); };
   last_epoch_ = std::max(last_epoch_, epoch);
   ++pending_;
   dials_.spawn(run_dial(generation_, dial, dial_of_endpoint(dial, grant_->lane_endpoint)));
@@ -158,6 +168,7 @@ void LaneKeeper::handle_lane(const LaneDial& dial, DialedLane lane) {
 }
 
 void LaneKeeper::handle_failure(const LaneDial& dial, const Error& error) {
+  if (error.code() == Errc::Cancelled) return;
   const Instant now = thread_.clock().now();
   if (error.code() == Errc::UnknownSession) {
     unknown_ = error;

@@ -45,6 +45,8 @@ class LaneKeeper {
 
   Duration recover(Instant now);
   Duration adjust(Instant now);
+  bool is_down(Instant now) const;
+  bool wants(std::uint32_t epoch) const;
   void dial(std::uint32_t epoch);
   boost::asio::awaitable<void> run_dial(std::uint64_t generation, LaneDial dial,
                                         std::optional<LaneDial> nearer);
@@ -67,7 +69,8 @@ class LaneKeeper {
   std::uint32_t next_number_ = 1;  ///< Of a lane; never used twice, whatever the epoch.
   std::uint32_t last_epoch_ = 0;   ///< The highest one that was ever dialled with.
   std::size_t pending_ = 0;
-  Instant next_extra_{};  ///< When lanes beside the first may be dialled again.
+  std::size_t wanted_ = 1;  ///< Lanes, when last looked at.
+  Instant next_extra_{};    ///< When lanes beside the first may be dialled again.
   Duration extra_pause_{};
   Instant up_since_{};
   bool stopped_ = false;
