@@ -2,12 +2,15 @@
 """culvert-agent doctor on ways that answer and are faulty all the same, between two network namespaces: large segments that
 get lost, a NAT that forgets idle connections, a target that vanishes; and what limits a busy session: a slow target, a
 shaper, loss, the processor, a limit of its own. A limit that is nobody's fault is a note and leaves the exit code at 0."""
+import json
+import signal
 import subprocess
 import textwrap
+import time
 from pathlib import Path
 
 from support.far_pair import FarPair
-from support.scenario import check, main, wait_until
+from support.scenario import BIN, check, main, wait_until
 from support.two_hosts import FAR, NEAR, TwoHosts, command
 
 PORT, TARGET = 10003, 7000
@@ -43,8 +46,10 @@ def scenario(folder: Path) -> None:
     try:
         pair = FarPair(hosts, folder)
         pair.healthy()
+        prohibited(hosts, pair)
         segments(hosts, pair)
         idle(hosts, pair)
+        frozen_gateway(pair)
         pair.start_agent()
         pair.healthy()
         vanishing_target(hosts, pair)
@@ -53,6 +58,15 @@ def scenario(folder: Path) -> None:
         if pair is not None:
             pair.stop()
         hosts.close()
+
+
+def prohibited(hosts: TwoHosts, pair: FarPair) -> None:
+    for words in ("admin-prohibited", "host-prohibited"):
+        hosts.firewall(hosts.far, f"tcp dport 443 reject with icmp type {words}")
+        pair.finds("port_prohibited", "a firewall on the way", f"administratively prohibited (ICMP from {FAR})")
+    hosts.firewall(hosts.far, "tcp dport 443 reject with icmp type net-unreachable")
+    pair.finds("no_route", "router or firewall", f"ICMP from {FAR}")
+    hosts.no_firewall()
 
 
 def segments(hosts: TwoHosts, pair: FarPair) -> None:
@@ -71,6 +85,26 @@ def idle(hosts: TwoHosts, pair: FarPair) -> None:
             "net.netfilter.nf_conntrack_tcp_timeout_established=2")
     pair.finds("idle_cut", "3.0 s", "1.5 s still did")
     hosts.no_firewall()
+    pair.healthy()
+
+
+def frozen_gateway(pair: FarPair) -> None:
+    words = [*pair.hosts.near, str(BIN / "culvert-agent"), "doctor", "--json", "--config", str(pair.agent_config)]
+    gateway = pair.gateway.process
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as doctor:
+        for line in doctor.stderr:
+            if "idle connections" in line:
+                break
+        time.sleep(0.8)  # The fault's own time: the connections that are to be idle stand, and none has been asked again.
+        gateway.send_signal(signal.SIGSTOP)
+        try:
+            out, _ = doctor.communicate(timeout=30)
+        finally:
+            gateway.send_signal(signal.SIGCONT)
+    found = [finding["id"] for finding in json.loads(out)["findings"]]
+    # A slow machine may not yet have asked for the site when it froze.
+    check("a gateway that freezes during the look is no NAT that forgets",
+          found and found[0] == "gateway_fell_silent" and set(found[1:]) <= {"control_failed"}, out)
     pair.healthy()
 
 

@@ -204,6 +204,9 @@ def way(site: Site) -> None:
     site.finds("port_forbidden_here", "192.0.2.1", url="https://192.0.2.1", before=(*alone, forbid))
     reject = drop.replace("443 drop", "443 reject with tcp reset")
     site.finds("port_refused", "192.0.2.1", url="https://192.0.2.1", before=(*alone, reject))
+    prohibit = drop.replace("443 drop", "443 reject with icmp type admin-prohibited")
+    site.finds("port_forbidden_here", "administratively prohibited (ICMP from this machine)", url="https://192.0.2.1",
+               before=(*alone, prohibit))
 
 
 def no_gateway(site: Site, identity: Path) -> None:

@@ -43,6 +43,19 @@ Finding not_reached(const GatewayFacts& facts) {
     return {"port_forbidden_here", fmt::format("this machine's own firewall forbids {}", facts.where()), seen,
             fmt::format("allow outgoing TCP to port {} here (nft list ruleset shows the rules)", facts.port)};
   }
+  if (any(facts, Reach::Prohibited)) {
+    return {
+        "port_prohibited", fmt::format("a firewall on the way refuses {}", facts.where()), seen,
+        fmt::format("this machine has a route; ask the owner of the firewall that answered to allow outgoing "
+                    "TCP to port {} of {}",
+                    facts.port, facts.host)};
+  }
+  if (std::ranges::any_of(facts.addresses, &AddressFact::turned_back)) {
+    return {"no_route",
+            fmt::format("a router or firewall on the way turns packets to {} back", facts.where()), seen,
+            "ask the owner of the machine that answered whether it has a route there and whether a firewall "
+            "rejects this; the route from here to it works"};
+  }
   return {"no_route", fmt::format("there is no route to {}", facts.where()), seen,
           "check this machine's addresses and default route (ip route), its cable and its VPN"};
 }

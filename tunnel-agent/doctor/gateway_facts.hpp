@@ -19,6 +19,7 @@ struct AddressFact {
   std::string address;  ///< "192.0.2.7:443".
   Reach reach = Reach::Silent;
   std::string detail;
+  bool turned_back = false;  ///< Another machine on the way said so: it got there.
 };
 
 /// What the other end presented, and what certs/verification says to it.

@@ -1,6 +1,7 @@
 // In this order: resolve, connect to all addresses at once, TLS on the first that answers, GET health.
 #include "tunnel-agent/doctor/gateway_probe.hpp"
 
+#include <fmt/format.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -37,13 +38,20 @@ std::vector<ProbeAddress> resolve(GatewayFacts& facts) {
   return std::move(resolution.addresses);
 }
 
-AddressFact judge(const ProbeAddress& address, std::uint16_t port, int reason) {
+AddressFact judge(const ProbeAddress& address, std::uint16_t port, int reason, const UniqueFd& fd) {
+  const auto icmp = reason == 0 || reason == EINPROGRESS ? std::nullopt : icmp_answer(fd.value());
   AddressFact fact;
   fact.address = SourceAddress{IpAddress::of(address.storage), port}.to_text();
-  fact.reach = reach_of(reason);
+  fact.reach = reach_of(reason, icmp);
   fact.detail = reason == 0                   ? "connected"
                 : fact.reach == Reach::Silent ? "no answer within 2 s"
                                               : std::strerror(reason);
+  if (icmp) {
+    fact.detail =
+        fmt::format("{} (ICMP from {})", icmp->prohibited ? "administratively prohibited" : fact.detail,
+                    icmp->from_here ? "this machine" : icmp->from);
+    fact.turned_back = !icmp->from_here;
+  }
   return fact;
 }
 
@@ -53,15 +61,16 @@ UniqueFd connect_all(GatewayFacts& facts, const std::vector<ProbeAddress>& addre
   std::vector<UniqueFd> sockets(addresses.size());
   std::vector<int> reasons;
   for (std::size_t i = 0; i < addresses.size(); ++i)
-    reasons.push_back(start_connect(addresses[i], sockets[i]));
+    reasons.push_back(start_connect(addresses[i], sockets[i], 0, /*icmp=*/true));
   UniqueFd first;
   for (std::size_t i = 0; i < addresses.size(); ++i) {
     // Once one stands, the others get no time of their own.
     if (reasons[i] == EINPROGRESS) reasons[i] = end_connect(sockets[i], first ? in(1ms) : deadline);
     if (first && reasons[i] == EINPROGRESS) continue;
-    facts.addresses.push_back(judge(addresses[i], facts.port, reasons[i]));
+    facts.addresses.push_back(judge(addresses[i], facts.port, reasons[i], sockets[i]));
     if (reasons[i] != 0 || first) continue;
     first = std::move(sockets[i]);
+    keep_icmp(first.value(), addresses[i].storage.ss_family, false);
     facts.reached = addresses[i];
   }
   return first;

@@ -90,6 +90,16 @@ IdleFact leave_idle(const ProbeWay& way, Duration idle) {
   return fact;
 }
 
+/// The control: does the gateway still answer anybody?
+bool fresh_answers(const ProbeWay& way) {
+  const Instant until = in(kStep);
+  const UniqueFd fd = way.dial(until);
+  if (!fd) return false;
+  TlsProbe tls{way.host, fd.value(), until};
+  tls.handshake();
+  return tls.outcome() == TlsOutcome::Done && parse_http_reply(tls.exchange(health_request(way.host), until));
+}
+
 }  // namespace
 
 PathFacts probe_path(const ProbeWay& way, Duration patience) {
@@ -105,6 +115,9 @@ PathFacts probe_path(const ProbeWay& way, Duration patience) {
   probe_upgrade(way, facts);
   facts.large_lost = large.get();
   for (auto& fact : waiting) facts.idle.push_back(fact.get());
+  const bool fell_silent = facts.upgrade_swallowed ||
+                           std::ranges::any_of(facts.idle, [](const IdleFact& fact) { return fact.silent; });
+  facts.gateway_silent = fell_silent && !fresh_answers(way);
   return facts;
 }
 
@@ -119,7 +132,7 @@ std::vector<Finding> conclude_path(const PathFacts& facts) {
   std::vector<Finding> findings;
   const bool by_stranger = facts.upgrade_reply && !facts.upgrade_reply->from_gateway &&
                            (facts.upgrade_reply->status < 502 || facts.upgrade_reply->status > 504);
-  if (by_stranger || facts.upgrade_swallowed) {
+  if (by_stranger || (facts.upgrade_swallowed && !facts.gateway_silent)) {
     Finding finding{
         "upgrade_refused", "a middlebox refuses the upgrade that lanes need",
         by_stranger ? fmt::format("somebody before {} answered it with HTTP status {}{}", facts.where,
@@ -138,6 +151,15 @@ std::vector<Finding> conclude_path(const PathFacts& facts) {
   if (facts.large_lost)
     findings.push_back(
         mtu_hole(facts.where, "a request of 7 KB got no answer, the same in segments of 536 bytes did"));
+  if (facts.gateway_silent) {
+    findings.push_back(
+        {"gateway_fell_silent", fmt::format("{} stopped answering during this look", facts.where),
+         "it answered at first; later neither a connection that stood nor a fresh one got an "
+         "answer in 1.5 s",
+         "look again; if it stays so, ask the provider whether the gateway hangs, and the owner of "
+         "the firewall whether it shuts this machine out after a few connections"});
+    return findings;
+  }
   const auto first_cut =
       std::find_if(facts.idle.begin(), facts.idle.end(), [](const IdleFact& fact) { return fact.cut; });
   // A cut that longer waits do not confirm was an accident.

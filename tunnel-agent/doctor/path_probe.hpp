@@ -27,6 +27,7 @@ struct PathFacts {
   bool websocket_passes = false;           ///< Asked only where the upgrade was refused.
   bool large_lost = false;                 ///< A large request is answered in small segments only.
   std::vector<IdleFact> idle;              ///< In rising order.
+  bool gateway_silent = false;             ///< After a silence, a fresh connection got no answer either.
 };
 
 /// Blocks for at most `patience`. Says nothing secret.

@@ -112,6 +112,7 @@ class Prober {
       case Reach::Silent:
         return end(talk, PortState::Dropped, "no answer");
       case Reach::NoRoute:
+      case Reach::Prohibited:
       case Reach::Forbidden:
       case Reach::Failed:
         return end(talk, PortState::Unreachable, talk.fact.detail);

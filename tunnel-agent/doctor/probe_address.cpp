@@ -48,7 +48,8 @@ Resolution resolve_name(const std::string& host, std::uint16_t port, Duration pa
   return future.get();
 }
 
-Reach reach_of(int reason) {
+Reach reach_of(int reason, const std::optional<IcmpAnswer>& icmp) {
+  if (reason != 0 && icmp && icmp->prohibited) return icmp->from_here ? Reach::Forbidden : Reach::Prohibited;
   switch (reason) {
     case 0:
       return Reach::Connected;
@@ -71,10 +72,11 @@ Reach reach_of(int reason) {
   }
 }
 
-int start_connect(const ProbeAddress& address, UniqueFd& fd, int max_segment) {
+int start_connect(const ProbeAddress& address, UniqueFd& fd, int max_segment, bool icmp) {
   fd = UniqueFd{::socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
   if (!fd) return errno;
   if (max_segment != 0) ::setsockopt(fd.value(), IPPROTO_TCP, TCP_MAXSEG, &max_segment, sizeof max_segment);
+  if (icmp) keep_icmp(fd.value(), address.storage.ss_family, true);
   const auto* const where = reinterpret_cast<const sockaddr*>(&address.storage);
   return ::connect(fd.value(), where, address.size) == 0 ? 0 : errno;
 }
@@ -84,7 +86,11 @@ int end_connect(const UniqueFd& fd, Instant deadline) {
   int reason = 0;
   socklen_t size = sizeof reason;
   ::getsockopt(fd.value(), SOL_SOCKET, SO_ERROR, &reason, &size);
-  return reason;
+  if (reason != 0) return reason;
+  // An ICMP answer that is kept wakes us a moment before it has become the socket's error.
+  sockaddr_storage peer{};
+  size = sizeof peer;
+  return ::getpeername(fd.value(), reinterpret_cast<sockaddr*>(&peer), &size) == 0 ? 0 : EHOSTUNREACH;
 }
 
 }  // namespace culvert

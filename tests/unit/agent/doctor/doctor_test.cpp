@@ -1,5 +1,6 @@
 // Conclusions of the doctor, from facts made up here: no network, no clock.
 #include <catch2/catch.hpp>
+#include <cerrno>
 #include <map>
 
 #include "tunnel-agent/doctor/agent_check.hpp"
@@ -87,6 +88,22 @@ TEST_CASE("Doctor: name, route, silence and refusal are told apart", "[doctor]")
   CHECK(with_reach(Reach::Silent) == Ids{"port_filtered"});
   CHECK(with_reach(Reach::Refused) == Ids{"port_refused"});
   CHECK(with_reach(Reach::Forbidden) == Ids{"port_forbidden_here"});
+}
+
+TEST_CASE("Doctor: a firewall that answers by ICMP is told from a missing route", "[doctor]") {
+  const IcmpAnswer prohibits{true, false, "10.0.0.1"}, has_no_way{false, false, "10.0.0.1"},
+      own{true, true, "10.0.0.2"};
+  CHECK(reach_of(EHOSTUNREACH, prohibits) == Reach::Prohibited);
+  CHECK(reach_of(EACCES, prohibits) == Reach::Prohibited);  // What IPv6 makes of it.
+  CHECK(reach_of(EHOSTUNREACH, own) == Reach::Forbidden);
+  CHECK(reach_of(EHOSTUNREACH, has_no_way) == Reach::NoRoute);
+  CHECK(reach_of(0, prohibits) == Reach::Connected);
+  CHECK(with_reach(Reach::Prohibited) == Ids{"port_prohibited"});
+  GatewayFacts facts = healthy();
+  facts.addresses = {{"192.0.2.1:443", Reach::NoRoute, "No route to host (ICMP from 10.0.0.1)", true}};
+  const auto findings = conclude_gateway(facts);
+  REQUIRE(ids(findings) == Ids{"no_route"});
+  CHECK(findings.front().cause.find("router or firewall") != std::string::npos);
 }
 
 TEST_CASE("Doctor: of several addresses the one that came furthest decides", "[doctor]") {
