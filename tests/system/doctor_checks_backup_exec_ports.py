@@ -191,13 +191,25 @@ def other_programs(ends: Ends, folder: Path) -> None:
     ndmp.stop()
     silent = Process([*ends.hosts.near, sys.executable, "-c", SILENT, "6101"], folder / "silent.log", ready="ready")
     ends.finds(["port_unproven"], "6101", "python")
-    ends.heard()
+    code, heard = ends.heard()
+    check("  and the listening end is not healthy either", code == 1
+          and [finding["id"] for finding in heard["findings"]] == ["port_unproven"], heard)
+    silent.stop()
+    silent = Process([*ends.hosts.far, sys.executable, "-c", SILENT, "10000"], folder / "silent.log", ready="ready")
+    ends.finds(["port_unproven"], "10000", "another program")
+    code, heard = ends.heard()
+    check("a port that the listening end was to prove and another program has", code == 1
+          and heard["findings"][0]["id"] == "port_unproven" and "python" in heard["findings"][0]["evidence"], heard)
     silent.stop()
 
 
 def ranges_and_roles(ends: Ends) -> None:
-    ends.finds(["data_range_small"], "fewer than 2 ports for each of 20 jobs", "0xE0000F25", words=("--jobs", "20"))
-    ends.heard()
+    ends.listen("--jobs", "20")
+    ends.finds(["data_range_small"], "fewer than 2 ports for each of 20 jobs", "0xE0000F25", words=("--jobs", "20"),
+               listens=False)
+    code, heard = ends.heard()
+    check("the listening end says so too", code == 1 and [finding["id"] for finding in heard["findings"]]
+          == ["data_range_small"], heard)
     ends.finds(["data_range_small", "other_end_not_listening"], "fewer than 25 ports", "30000-30009",
                words=("--data-range", "30000-30009"))
     ends.heard()

@@ -156,11 +156,17 @@ class Check {
 
   void say_end(int fd) {
     std::vector<std::uint16_t> closed;
+    std::vector<std::uint16_t> unproven;
+    std::vector<std::uint16_t> unchecked;
     for (const CheckedPort& port : facts_.ports) {
-      if (port.checked && port.fact.state != PortState::Open && port.taken_by.empty())
-        closed.push_back(port.plan.port);
+      const PortVerdict judged = verdict(port);
+      if (!port.checked) unchecked.push_back(port.plan.port);
+      if (judged == PortVerdict::Closed) closed.push_back(port.plan.port);
+      if (judged == PortVerdict::Unproven) unproven.push_back(port.plan.port);
     }
-    static_cast<void>(ask_line(fd, {{"end", true}, {"closed", closed}}, in(kAnswer)));
+    static_cast<void>(
+        ask_line(fd, {{"end", true}, {"closed", closed}, {"unproven", unproven}, {"unchecked", unchecked}},
+                 in(kAnswer)));
   }
 
   const PortPlan plan_;

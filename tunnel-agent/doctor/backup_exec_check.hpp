@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "tunnel-agent/doctor/backup_exec_facts.hpp"
+#include "tunnel-agent/doctor/port_answerer.hpp"
 #include "tunnel-agent/doctor_options.hpp"
 
 namespace culvert {
@@ -30,6 +31,11 @@ struct ListenReport {
 /// Blocks until a check is done, `options.listen_for` is over, or SIGINT or SIGTERM comes.
 /// @error UsageInvalid: as make_port_plan(); PortInUse: not one port could be opened.
 Result<ListenReport> listen_for_check(const DoctorOptions& options, const Progress& progress);
+
+/// What the listening end makes of a check that was completed: it is healthy only when the other end is.
+/// @param answered  ports on which bytes passed here. @param taken  here, port -> who has it.
+std::vector<Finding> conclude_listening(const EndReport& end, const std::vector<std::uint16_t>& answered,
+                                        const std::map<std::uint16_t, std::string>& taken);
 
 /// {"healthy", "held", "taken": {"6101": "process …"}, "answered", "passed_back", "finished", "findings"}.
 nlohmann::json to_json(const ListenReport& report);

@@ -78,11 +78,6 @@ class Conclusions {
     return picked;
   }
 
-  static bool is_unproven(const CheckedPort& port) {
-    return port.fact.state == PortState::Foreign ||
-           (port.fact.state == PortState::Silent && !port.taken_by.empty());
-  }
-
   bool nobody_listens() {
     const Ports there = pick([this](const CheckedPort& port) { return port.plan.listens != facts_.here; });
     const bool refused =
@@ -104,10 +99,7 @@ class Conclusions {
         pick([](const CheckedPort& port) { return port.plan.row == kDataRow && !port.missing; });
     Ports closed;
     for (const CheckedPort* port : data) {
-      // A port that another program holds says nothing of the others.
-      if (port->fact.state != PortState::Open && port->taken_by.empty() &&
-          port->fact.state != PortState::Foreign)
-        closed.push_back(port);
+      if (verdict(*port) == PortVerdict::Closed) closed.push_back(port);
     }
     for (const CheckedPort* port : control) conclude_fixed(*port);
     if (closed.empty()) return;
@@ -139,10 +131,11 @@ class Conclusions {
   }
 
   void conclude_fixed(const CheckedPort& port) {
-    if (!port.checked || port.missing || port.fact.state == PortState::Open) return;
+    const PortVerdict judged = verdict(port);
+    if (port.missing || judged == PortVerdict::Fine) return;
     const std::string where = fmt::format("TCP {} ({}) from the {} to the {}", port.fact.port,
                                           port.plan.service, from(port), to(port));
-    if (is_unproven(port)) {
+    if (judged == PortVerdict::Unproven) {
       findings_.push_back(
           {"port_unproven", fmt::format("whether {} is open cannot be proved", where), seen({&port}),
            "stop the program that has the port for the time of this check, at the end that listens"});
@@ -184,6 +177,14 @@ nlohmann::json to_json(const CheckedPort& port) {
 }
 
 }  // namespace
+
+PortVerdict verdict(const CheckedPort& port) {
+  if (!port.checked || port.fact.state == PortState::Open) return PortVerdict::Fine;
+  const bool foreign = port.fact.state == PortState::Foreign;
+  if (port.plan.row == kDataRow && (foreign || !port.taken_by.empty())) return PortVerdict::Fine;
+  const bool silent = port.fact.state == PortState::Silent && !port.taken_by.empty();
+  return foreign || silent ? PortVerdict::Unproven : PortVerdict::Closed;
+}
 
 std::vector<Finding> conclude_data_range(const firewall::PortRange& data, unsigned jobs) {
   const unsigned wanted = std::max(kLeastDataPorts, jobs * kDataPortsPerJob);

@@ -30,6 +30,13 @@ struct BackupExecFacts {
   std::string back_error;          ///< Why the other end did not dial back; empty where it did or had not to.
 };
 
+enum class PortVerdict {
+  Fine,  ///< Open, not dialled, or a data port that another program has: the others of the range count.
+  Closed,
+  Unproven,  ///< Another program has it, and no bytes pass that would prove it open.
+};
+PortVerdict verdict(const CheckedPort& port);
+
 struct BackupExecReport {
   BackupExecFacts facts;
   std::vector<Finding> findings;

@@ -34,17 +34,36 @@ std::vector<Finding> conclude(const PortAnswerer& answerer) {
              "waits; if it "
              "was run, a firewall is between"}};
   }
-  if (answerer.closed().empty()) return {};
-  return {{"backup_exec_port_closed",
-           fmt::format("the other end found TCP {} closed", ports_text(answerer.closed())),
-           fmt::format("bytes passed here on TCP {}",
-                       answerer.answered().empty()
-                           ? "no port"
-                           : ports_text({answerer.answered().begin(), answerer.answered().end()})),
-           "read what the other end says about each: it names the direction and what Backup Exec would say"}};
+  return conclude_listening(answerer.end(), {answerer.answered().begin(), answerer.answered().end()},
+                            answerer.taken());
 }
 
 }  // namespace
+
+std::vector<Finding> conclude_listening(const EndReport& end, const std::vector<std::uint16_t>& answered,
+                                        const std::map<std::uint16_t, std::string>& taken) {
+  std::vector<Finding> findings;
+  if (!end.closed.empty()) {
+    findings.push_back(
+        {"backup_exec_port_closed", fmt::format("the other end found TCP {} closed", ports_text(end.closed)),
+         fmt::format("bytes passed here on TCP {}", answered.empty() ? "no port" : ports_text(answered)),
+         "read what the other end says about each: it names the direction and what Backup Exec would say"});
+  }
+  for (const std::uint16_t port : end.unproven) {
+    const auto holder = taken.find(port);
+    findings.push_back(
+        {"port_unproven", fmt::format("whether TCP {} is open was not proved", port),
+         fmt::format("{} has it",
+                     holder == taken.end() ? "at one of the ends another program" : holder->second),
+         "stop the program that has the port for the time of this check, at the end that listens"});
+  }
+  if (!end.unchecked.empty()) {
+    findings.push_back({"other_direction_unchecked",
+                        fmt::format("TCP {} was not dialled", ports_text(end.unchecked)),
+                        "the other end says so", "read what the other end says, mend that, and check again"});
+  }
+  return findings;
+}
 
 Result<ListenReport> listen_for_check(const DoctorOptions& options, const Progress& progress) {
   const auto plan = make_port_plan(options.ports, options.data_range);
@@ -70,6 +89,8 @@ Result<ListenReport> listen_for_check(const DoctorOptions& options, const Progre
   report.passed_back.assign(answerer.passed_back().begin(), answerer.passed_back().end());
   report.finished = answerer.was_ended();
   report.findings = conclude(answerer);
+  for (Finding& finding : conclude_data_range(plan->data, options.jobs))
+    report.findings.push_back(std::move(finding));
   return report;
 }
 

@@ -106,7 +106,7 @@ void PortAnswerer::answer(Guest& guest, const std::string& line) {
   }
   if (said->contains("dial")) return dial_back(guest, ports_in(*said, "dial"), text_in(*said, "token"));
   if (said->contains("end")) {
-    closed_ = ports_in(*said, "closed");
+    end_ = {ports_in(*said, "closed"), ports_in(*said, "unproven"), ports_in(*said, "unchecked")};
     ended_ = true;
     send_line(guest.fd.value(), {{"end", true}});
     return;

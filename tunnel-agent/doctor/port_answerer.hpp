@@ -12,6 +12,13 @@
 
 namespace culvert {
 
+/// How the check went, as the other end tells it.
+struct EndReport {
+  std::vector<std::uint16_t> closed;
+  std::vector<std::uint16_t> unproven;   ///< Another program has them.
+  std::vector<std::uint16_t> unchecked;  ///< Nobody dialled them.
+};
+
 class PortAnswerer {
  public:
   /// Opens what can be opened; what cannot is in taken().
@@ -26,8 +33,8 @@ class PortAnswerer {
   void run(Instant deadline, int stop);
 
   bool was_ended() const { return ended_; }
-  /// What the other end could not get through to, as it said at its end.
-  const std::vector<std::uint16_t>& closed() const { return closed_; }
+  /// What the other end could not get through to, could not prove and did not get to, as it said at its end.
+  const EndReport& end() const { return end_; }
   const std::set<std::uint16_t>& connected() const { return connected_; }
   /// Bytes came in there, and the answer went out.
   const std::set<std::uint16_t>& answered() const { return answered_; }
@@ -61,7 +68,7 @@ class PortAnswerer {
   std::set<std::uint16_t> answered_;
   std::set<std::uint16_t> passed_back_;
   std::set<std::uint16_t> failed_back_;
-  std::vector<std::uint16_t> closed_;
+  EndReport end_;
   bool ended_ = false;
 };
 

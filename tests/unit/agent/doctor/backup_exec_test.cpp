@@ -1,6 +1,7 @@
 // Backup Exec's ports: which are checked, what is concluded, what its numbers mean. No network.
 #include <catch2/catch.hpp>
 
+#include "tunnel-agent/doctor/backup_exec_check.hpp"
 #include "tunnel-agent/doctor/backup_exec_errors.hpp"
 #include "tunnel-agent/doctor/backup_exec_facts.hpp"
 #include "tunnel-agent/doctor/port_talk.hpp"
@@ -118,6 +119,24 @@ TEST_CASE("Backup Exec: an error is known by both of its numbers, in any case", 
   CHECK(explain_backup_exec("V-370-59792-00041")->code.empty());
   CHECK(explain_backup_exec("0xE0001234").error().message().find("V-79-57344-4660") != std::string::npos);
   CHECK_FALSE(explain_backup_exec(""));
+}
+
+TEST_CASE("Backup Exec: the listening end is healthy only when every port was proved open", "[doctor]") {
+  CHECK(conclude_listening({}, {10000}, {{6101, "process 7 (benetns)"}}).empty());
+  const auto unproven = conclude_listening({{}, {6101}, {}}, {10000}, {{6101, "process 7 (benetns)"}});
+  REQUIRE(unproven.size() == 1);
+  CHECK(unproven.front().id == "port_unproven");
+  CHECK(unproven.front().evidence.find("process 7 (benetns)") != std::string::npos);
+  CHECK(conclude_listening({{10000}, {6101}, {3527}}, {}, {}).size() == 3);
+}
+
+TEST_CASE("Backup Exec: a fixed port that is refused is closed, whoever has it", "[doctor]") {
+  BackupExecFacts facts = all_open();
+  set(facts, 6101, 6101, PortState::Refused);
+  for (CheckedPort& port : facts.ports) {
+    port.taken_by = port.plan.port == 6101 ? "process 7 (benetns)" : "";
+    CHECK(verdict(port) == (port.plan.port == 6101 ? PortVerdict::Closed : PortVerdict::Fine));
+  }
 }
 
 TEST_CASE("Port talk: lines of strangers are read without harm", "[doctor]") {
