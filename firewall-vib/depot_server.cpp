@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "firewall-vib/depot_connection.hpp"
+#include "tunnel-core/daemon/port_holder.hpp"
 #include "tunnel-core/obs/signal_mask.hpp"
 
 namespace culvert::firewall {
@@ -30,9 +31,11 @@ bool family_is_missing(const error_code& failed) {
 
 std::string why(const tcp::endpoint& endpoint, const error_code& failed) {
   const std::string where = fmt::format("port {}", endpoint.port());
-  if (failed == asio::error::address_in_use)
-    return fmt::format("{} is in use by another process; stop it, or set another [depot] port in agent.toml",
-                       where);
+  if (failed == asio::error::address_in_use) {
+    const std::string holder = port_holder(endpoint.port());
+    return fmt::format("{} is in use by {}; stop it, or set another [depot] port in agent.toml", where,
+                       holder.empty() ? "another process" : holder);
+  }
   if (failed == asio::error::access_denied)
     return fmt::format("{} needs CAP_NET_BIND_SERVICE; set a [depot] port from 1024 on in agent.toml", where);
   return fmt::format("cannot listen on {} {}: {}; check [depot] in agent.toml",

@@ -143,8 +143,9 @@ class LocalPair:
     def status(self) -> dict:
         return json.loads(self.customer("status", "--json"))
 
-    def start_new(self, settings: Optional[dict[str, str]] = None) -> None:
-        """From nothing to an enrolled agent whose session is up. `settings` are replacements in gateway.toml."""
+    def start_new(self, settings: Optional[dict[str, str]] = None, depot: str = "") -> None:
+        """From nothing to an enrolled agent whose session is up. `settings` are replacements in gateway.toml, `depot` is a
+        line of [depot] in agent.toml."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         port = free_port()
@@ -159,6 +160,7 @@ class LocalPair:
         self.provider("org", "add", "demo")
         joining_string = self.provider("join-token", "demo", "here").strip()
         self.command(BIN / "culvert-agent", "join", joining_string, "--data", self.agent_dir)
+        self.agent_config.write_text(self.agent_config.read_text().replace("[depot]\n", f"[depot]\n{depot}\n"))
         self.start_agent()
         wait_until("a session between agent and gateway", lambda: self.status()["session"]["state"] == "up")
 

@@ -7,6 +7,7 @@
 #include "tunnel-agent/forward.hpp"
 #include "tunnel-core/base/result.hpp"
 #include "tunnel-core/base/unique_fd.hpp"
+#include "tunnel-core/daemon/port_holder.hpp"
 
 namespace culvert {
 
@@ -14,8 +15,5 @@ namespace culvert {
 /// ours. IPv6 sockets take IPv6 only. A wildcard address whose family this machine lacks is left out.
 /// @error PortInUse (with the holder, where /proc shows it), Forbidden (ports below 1024), IoFailed.
 Result<std::vector<UniqueFd>> open_listen_sockets(const Forward& forward);
-
-/// "process 812 (beremote)", or empty where /proc does not show it to us.
-std::string port_holder(std::uint16_t port);
 
 }  // namespace culvert

@@ -13,7 +13,7 @@ import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from support.scenario import BIN, Done, LocalPair, Skip, agent, check, free_port, main, refuses
+from support.scenario import agent, BIN, check, Done, free_port, LocalPair, main, NO_DEPOT, refuses, Skip
 
 RUNS_WITHOUT_ALARM = 1  # doctor_raises_no_false_alarm.py has more.
 PERIODS = {"certificate_expired": ("20200101000000Z", "20200201000000Z"),
@@ -160,7 +160,7 @@ def scenario(folder: Path) -> None:
             raise Skip(f"{program} is not installed")
     pair = LocalPair(folder / "pair")
     try:
-        pair.start_new()
+        pair.start_new(depot=NO_DEPOT)
         site = Site(pair)
         for _ in range(RUNS_WITHOUT_ALARM):
             site.healthy(runs=True)

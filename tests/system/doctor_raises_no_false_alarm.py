@@ -7,7 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from support.scenario import LocalPair, QUICK_END, agent, check, free_port, main
+from support.scenario import agent, check, free_port, LocalPair, main, NO_DEPOT, QUICK_END
 from support.tcp import Echo, echoes, source
 
 
@@ -22,7 +22,7 @@ def scenario(folder: Path) -> None:
     chosen = options()
     pair, echo = LocalPair(folder / "pair"), Echo()
     try:
-        pair.start_new(settings=QUICK_END)
+        pair.start_new(settings=QUICK_END, depot=NO_DEPOT)
         # Not one of the pool: whoever else has it, doctor would say so.
         port = pair.add_forward("echo", echo.port, free_port())
         phases = [("with an idle agent", None), ("while streams carry bytes", port)]

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """culvert-agent doctor beside a running agent: what its targets refuse, data that is blocked while control works, an agent
-that does not answer, forwards that cannot work; a middlebox that refuses the upgrade; proxies that want a login, and which."""
+that does not answer, forwards and a depot that cannot work; a middlebox that refuses the upgrade; proxies that want a login,
+and which."""
 import json
 import os
 import select
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from support import squid
 from support.proxied import set_section
-from support.scenario import Done, LocalPair, QUICK_END, agent, check, free_port, how_refused, main, wait_until
+from support.scenario import agent, check, Done, free_port, how_refused, LocalPair, main, NO_DEPOT, QUICK_END, wait_until
 from support.squid import NEEDS, Squid
 from support.tcp import DeafTarget, Echo
 from support.tls_front import TlsFront, answer, key_of
@@ -80,8 +81,9 @@ def scenario(folder: Path) -> None:
     pair, echo, deaf = LocalPair(folder / "pair"), Echo(), DeafTarget()
     doctor = Doctor(pair)
     try:
-        pair.start_new(settings={**QUICK_END, '#dial_timeout = "20 s"': 'dial_timeout = "1 s"'})
+        pair.start_new(settings={**QUICK_END, '#dial_timeout = "20 s"': 'dial_timeout = "1 s"'}, depot=NO_DEPOT)
         targets(pair, doctor, echo, deaf)
+        depot_down(pair, doctor)
         unresponsive(pair, doctor)
         blocked_data(pair, doctor, echo)
         pair.agent.kill()
@@ -120,6 +122,38 @@ def targets(pair: LocalPair, doctor: Doctor, echo: Echo, deaf: DeafTarget) -> No
     (pair.agent_dir / "forwards.d/broken.toml").unlink()
     pair.agent.stop()
     pair.start_agent()
+
+
+def depot_down(pair: LocalPair, doctor: Doctor) -> None:
+    off = pair.agent_config.read_text()
+    pair.agent.stop()
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        pair.agent_config.write_text(off.replace(f"[depot]\n{NO_DEPOT}", f'[depot]\nport = {port}\nbind = ["127.0.0.1"]'))
+        holds = f"port {port} is in use by process {os.getpid()}"
+        doctor.finds(["depot_down"], holds)
+        pair.start_agent()
+        wait_until("the session", lambda: pair.status()["session"]["state"] == "up")
+        doctor.finds(["depot_down"], holds)
+        pair.agent.stop()
+        pair.agent_config.write_text(off.replace(NO_DEPOT, f"{NO_DEPOT}\nport = {port}"))
+        doctor.finds([], code=0)
+    pair.agent_config.write_text(off.replace(NO_DEPOT, f"port = {free_port()}"))
+    kept = pair.agent_dir / "depot.json"
+    kept.write_text("{")
+    doctor.finds(["depot_down"], "depot.json")
+    pair.start_agent()
+    wait_until("the session", lambda: pair.status()["session"]["state"] == "up")
+    doctor.finds(["depot_down"], "depot.json")
+    pair.agent.stop()
+    kept.unlink()
+    pair.start_agent()
+    wait_until("the session", lambda: pair.status()["session"]["state"] == "up")
+    doctor.finds([], code=0)
+    pair.agent.stop()
+    pair.agent_config.write_text(off)
+    pair.start_agent()
+    wait_until("the session", lambda: pair.status()["session"]["state"] == "up")
 
 
 def unresponsive(pair: LocalPair, doctor: Doctor) -> None:

@@ -4,8 +4,6 @@
 
 #include <algorithm>
 
-#include "tunnel-agent/doctor/machine_check.hpp"
-
 namespace culvert {
 
 using nlohmann::json;
@@ -143,6 +141,18 @@ std::vector<Finding> conclude_status(const std::vector<json>& looks, const Contr
         conclude_forward(text(forward, "name"), taken ? Errc::PortInUse : Errc::IoFailed, error));
   }
   return findings;
+}
+
+DepotFact depot_of(const Result<json>& answer, std::uint16_t port) {
+  DepotFact depot{port, {}};
+  if (answer && answer->contains("depot")) {
+    const json& said = answer->at("depot");
+    if (text(said, "state") == "failed") depot.error = text(said, "error");
+  } else if (!answer && (answer.error().code() == Errc::ConfigInvalid ||
+                         answer.error().code() == Errc::FileUnreadable)) {
+    depot.error = answer.error().text();
+  }
+  return depot;
 }
 
 }  // namespace culvert

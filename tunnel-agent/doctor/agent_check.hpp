@@ -7,7 +7,8 @@
 #include <vector>
 
 #include "tunnel-agent/doctor/finding.hpp"
-#include "tunnel-core/base/error.hpp"
+#include "tunnel-agent/doctor/machine_check.hpp"
+#include "tunnel-core/base/result.hpp"
 
 namespace culvert {
 
@@ -20,6 +21,9 @@ std::vector<Finding> conclude_control(const ControlFact& control);
 
 /// @param looks  answers to `status`, at least two, about a second apart: what is stuck is so in all of them.
 std::vector<Finding> conclude_status(const std::vector<nlohmann::json>& looks, const ControlFact& control);
+
+/// @param answer  of the running agent to `firewall`. @param port  of its depot.
+DepotFact depot_of(const Result<nlohmann::json>& answer, std::uint16_t port);
 
 /// Why a busy session is not faster; at most one finding. Part of conclude_status().
 std::vector<Finding> conclude_limit(const std::vector<nlohmann::json>& looks);

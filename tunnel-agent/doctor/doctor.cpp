@@ -46,6 +46,7 @@ class Doctor {
   DoctorReport run() {
     auto gateway = std::async(std::launch::async, [this] { return look_at_gateway(); });
     auto agent = std::async(std::launch::async, [this] { return look_at_agent(); });
+    auto depot = std::async(std::launch::async, [this] { return ask_for_depot(); });
     DoctorReport report;
     report.gateway = config_.gateway_url;
     add(report, check_identity(config_));
@@ -58,12 +59,14 @@ class Doctor {
     if (!explained(report.findings, way.control)) add(report, conclude_control(way.control));
     if (!running.runs) {
       add(report, check_forward_ports(config_));
-      tell("forwards: ports looked at");
+      add(report, conclude_depot(look_at_depot(config_)));
+      tell("forwards and depot: ports looked at");
     } else if (running.error) {
       add(report, {{"agent_unresponsive", "the running agent does not answer", running.error->text(),
                     "ask again; if it stays so, start the agent again and look into its log"}});
     } else {
       add(report, conclude_status(running.looks, way.control));
+      add(report, conclude_depot(depot.get()));
     }
     return report;
   }
@@ -132,6 +135,11 @@ class Doctor {
       part.looks.push_back(std::move(*look));
     }
     return part;
+  }
+
+  DepotFact ask_for_depot() const {
+    return depot_of(admin_call(config_.data_dir, {"firewall", {{"host", "localhost"}}}, kStatus),
+                    config_.depot.listen.port);
   }
 
   std::optional<nlohmann::json> ask_agent(AgentPart& part) const {

@@ -7,8 +7,10 @@
 #include <cstring>
 
 #include "certs/key_store.hpp"
+#include "firewall-vib/depot_revision.hpp"
 #include "tunnel-agent/forward.hpp"
 #include "tunnel-agent/listen_socket.hpp"
+#include "tunnel-core/daemon/port_holder.hpp"
 
 namespace culvert {
 
@@ -46,6 +48,17 @@ Finding conclude_forward(const std::string& name, Errc code, const std::string& 
   return {"forward_failed", fmt::format("forward {} cannot work", name), error,
           fmt::format("mend what the reason names, or remove the forward (culvert-agent forward remove {})",
                       name)};
+}
+
+std::vector<Finding> conclude_depot(const DepotFact& depot) {
+  if (depot.error.empty()) return {};
+  const bool taken = depot.error.find("is in use by") != std::string::npos;
+  return {{"depot_down", "the depot, from which ESXi hosts fetch their firewall rules, cannot serve",
+           depot.error,
+           "do what the reason names, or, where no ESXi host needs it, set [depot] enabled = false in "
+           "agent.toml; "
+           "replication goes on without it",
+           taken && depot.port == kUsualDepotPort}};
 }
 
 std::vector<Finding> check_identity(const AgentConfig& config) {
@@ -90,6 +103,30 @@ std::vector<Finding> check_forward_ports(const AgentConfig& config) {
     }
   }
   return findings;
+}
+
+DepotFact look_at_depot(const AgentConfig& config) {
+  DepotFact depot{config.depot.listen.port, {}};
+  if (!config.depot.enabled) return depot;
+  if (const auto revision = firewall::revision_for(config.data_dir / "depot.json", {}); !revision) {
+    depot.error = revision.error().text();
+    return depot;
+  }
+  Forward as_forward;
+  as_forward.port = depot.port;
+  for (const std::string& text : config.depot.listen.bind) {
+    if (const auto address = IpAddress::parse(text)) as_forward.bind.push_back(*address);
+  }
+  const auto opened = open_listen_sockets(as_forward);
+  // A right that we lack here, the agent's service may have.
+  if (opened || opened.error().code() == Errc::Forbidden) return depot;
+  const std::string holder = port_holder(depot.port);
+  depot.error =
+      opened.error().code() != Errc::PortInUse
+          ? opened.error().text()
+          : fmt::format("port {} is in use by {}; stop it, or set another [depot] port in agent.toml",
+                        depot.port, holder.empty() ? "another process" : holder);
+  return depot;
 }
 
 }  // namespace culvert

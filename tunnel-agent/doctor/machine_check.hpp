@@ -31,9 +31,20 @@ std::vector<Finding> conclude_disk(const DiskFact& disk);
 /// @param error  of a forward: why its port is not open or its file not readable.
 Finding conclude_forward(const std::string& name, Errc code, const std::string& error);
 
+constexpr std::uint16_t kUsualDepotPort = 80;
+
+struct DepotFact {
+  std::uint16_t port = kUsualDepotPort;
+  std::string error;  ///< Why the depot does not serve; empty: it serves, could serve, or is off.
+};
+/// A note where another program has port 80, which nobody chose; else a fault.
+std::vector<Finding> conclude_depot(const DepotFact& depot);
+
 std::vector<Finding> check_identity(const AgentConfig& config);
 std::vector<Finding> check_disk(const AgentConfig& config);
 /// Opens the port of every forward for a moment: only while no agent runs.
 std::vector<Finding> check_forward_ports(const AgentConfig& config);
+/// What would keep the depot from serving. Opens its port for a moment: only while no agent runs.
+DepotFact look_at_depot(const AgentConfig& config);
 
 }  // namespace culvert

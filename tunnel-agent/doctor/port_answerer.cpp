@@ -10,6 +10,7 @@
 #include "tunnel-agent/doctor/port_probe.hpp"
 #include "tunnel-agent/doctor/port_talk.hpp"
 #include "tunnel-agent/listen_socket.hpp"
+#include "tunnel-core/daemon/port_holder.hpp"
 
 namespace culvert {
 

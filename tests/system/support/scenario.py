@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "scripts"))
 from local_pair import BIN, LocalPair, PairError, Process, free_port, wait_until  # noqa: E402
 
 SKIPPED = 77
+NO_DEPOT = "enabled = false"  # Its usual port may be anybody's, another test's for instance, which doctor would note.
 QUICK_END = {'#drain_timeout = "30 s"': 'drain_timeout = "1 s"'}  # A failed scenario need not wait for its streams.
 
 

@@ -321,6 +321,34 @@ TEST_CASE("Doctor: idle connections are cut where every longer wait is cut too",
   CHECK(ids(conclude_path(facts)) == Ids{"mtu_hole"});
 }
 
+TEST_CASE("Doctor: a gateway that falls silent for everybody is no NAT that forgets", "[doctor]") {
+  PathFacts facts;
+  facts.idle = {{1500ms, true, true, true}, {3s, true, true, true}};
+  CHECK(ids(conclude_path(facts)) == Ids{"idle_cut"});
+  facts.upgrade_swallowed = true;
+  facts.gateway_silent = true;
+  CHECK(ids(conclude_path(facts)) == Ids{"gateway_fell_silent"});
+}
+
+TEST_CASE("Doctor: a depot that cannot serve is a fault, and a note on the port that nobody chose",
+          "[doctor]") {
+  CHECK(conclude_depot({80, ""}).empty());
+  const auto usual = conclude_depot({80, "port 80 is in use by process 7 (nginx); stop it"});
+  REQUIRE(ids(usual) == Ids{"depot_down"});
+  CHECK(is_healthy(usual));
+  CHECK_FALSE(is_healthy(conclude_depot({8080, "port 8080 is in use by process 7 (nginx); stop it"})));
+  CHECK_FALSE(is_healthy(conclude_depot({80, "depot.json is not what the agent wrote"})));
+}
+
+TEST_CASE("Doctor: the running agent says how its depot is", "[doctor]") {
+  CHECK(depot_of(json{{"depot", {{"state", "serving"}, {"error", ""}}}}, 80).error.empty());
+  CHECK(depot_of(json{{"depot", {{"state", "off"}, {"error", ""}}}}, 80).error.empty());
+  CHECK(depot_of(json{{"depot", {{"state", "failed"}, {"error", "why"}}}}, 80).error == "why");
+  CHECK(depot_of(json{{"ports", json::array()}}, 80).error.empty());
+  CHECK_FALSE(depot_of(Error{Errc::ConfigInvalid, "depot.json"}, 80).error.empty());
+  CHECK(depot_of(Error{Errc::TimedOut, "slow"}, 80).error.empty());
+}
+
 TEST_CASE("Doctor: a site that the gateway refuses is told from a gateway in trouble", "[doctor]") {
   CHECK(conclude_control(kWorks).empty());
   CHECK(ids(conclude_control({true, Error{Errc::Unauthorized, "401"}})) == Ids{"identity_refused"});
