@@ -76,6 +76,7 @@ fi
 
 trap unmount_all EXIT
 trap 'exit 130' INT TERM
+mount_into "" --bind "$root"  # unshare --mount inside wants a root that is a mount.
 mount_into /proc -t proc proc
 mount_into /sys -t sysfs -o ro sysfs
 mount_into /dev -t tmpfs -o mode=755 tmpfs
@@ -87,6 +88,9 @@ mkdir "$root/dev/pts"
 mount_into /dev/pts -t devpts -o newinstance,ptmxmode=0666 devpts
 ln -s pts/ptmx "$root/dev/ptmx"
 ln -s /proc/self/fd "$root/dev/fd"
+for stream in 0:stdin 1:stdout 2:stderr; do ln -s "/proc/self/fd/${stream%%:*}" "$root/dev/${stream#*:}"; done
+mkdir "$root/dev/shm"
+mount_into /dev/shm -t tmpfs -o mode=1777 tmpfs
 work=/
 [[ $copy_tree == no ]] || work=/src
 # shellcheck disable=SC2016
