@@ -104,6 +104,7 @@ Json catalogue_json(const PortCatalogue& catalogue) {
     json["direction"] = direction_name(row.direction);
     json["purpose"] = row.purpose;
     json["changeable"] = row.changeable.empty() ? Json{} : Json(row.changeable);
+    json["dynamic"] = row.dynamic;
     if (!row.windows_group.empty()) json["windows_group"] = row.windows_group;
     rows.push_back(std::move(json));
   }

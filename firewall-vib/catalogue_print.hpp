@@ -15,7 +15,7 @@ std::string catalogue_markdown(const PortCatalogue& catalogue);
 /// RFC 4180, one header line.
 std::string catalogue_csv(const PortCatalogue& catalogue);
 /// {"rows": [{id, product, service, source, target, ports: [{first, last}], protocol, direction, purpose,
-/// changeable: null or how}]}: keys are only ever added.
+/// changeable: null or how, dynamic: true or false}]}: keys are only ever added.
 nlohmann::ordered_json catalogue_json(const PortCatalogue& catalogue);
 
 /// A CSV field, quoted where it has to be.

@@ -10,9 +10,9 @@ namespace culvert::firewall {
 
 namespace {
 
-constexpr std::array<std::string_view, 11> kColumns{"id",      "product",    "service",      "source",
-                                                    "target",  "ports",      "protocol",     "direction",
-                                                    "purpose", "changeable", "windows_group"};
+constexpr std::array<std::string_view, 12> kColumns{"id",      "product",    "service",  "source",
+                                                    "target",  "ports",      "protocol", "direction",
+                                                    "purpose", "changeable", "dynamic",  "windows_group"};
 constexpr std::size_t kMaxText = 200;
 
 /// The text goes into tables, scripts and XML; none of them should have to defend itself against it.
@@ -45,6 +45,7 @@ class RowReader {
     row.target = text("target", true);
     row.purpose = text("purpose", true);
     row.changeable = text("changeable", false);
+    row.dynamic = flag("dynamic");
     row.windows_group = text("windows_group", false);
     read_ports(row);
     read_direction(row);
@@ -72,6 +73,14 @@ class RowReader {
          fmt::format("has a '{}' that is not one line of 1 to {} characters without \" and |", column,
                      kMaxText));
     return {};
+  }
+
+  bool flag(std::string_view column) {
+    const toml::node* node = table_.get(column);
+    if (node == nullptr) return false;
+    const auto value = node->value_exact<bool>();
+    if (!value) fail(node->source().begin.line, fmt::format("has a '{}' that is not true or false", column));
+    return value.value_or(false);
   }
 
   void read_ports(PortRow& row) {
@@ -121,17 +130,18 @@ Result<Names> read_names(const toml::table& root, std::string_view key, std::str
   if (table == nullptr)
     return Error{Errc::ConfigInvalid, fmt::format("{}: there is no table [{}]", file, key)};
   Names names;
-  for (const auto& [name, value] : *table) {
+  for (const auto& [key_of_name, value] : *table) {
+    const std::string_view name = key_of_name.str();  // clang 14 lets no lambda capture a structured binding.
     const auto text = value.value_exact<std::string>();
     const auto wrong = [&, line = value.source().begin.line](const std::string& why) {
       return Error{Errc::ConfigInvalid,
-                   fmt::format("{}:{}: '{}' in [{}] {}", file, line, name.str().substr(0, 60), key, why)};
+                   fmt::format("{}:{}: '{}' in [{}] {}", file, line, name.substr(0, 60), key, why)};
     };
-    if (!is_id(name.str())) return wrong("has a name that is not letters, digits and - alone");
+    if (!is_id(name)) return wrong("has a name that is not letters, digits and - alone");
     if (!text || !is_plain(*text))
       return wrong(
           fmt::format("has to be a text: one line of 1 to {} characters without \" and |", kMaxText));
-    names.emplace(std::string{name.str()}, *text);
+    names.emplace(std::string{name}, *text);
   }
   return names;
 }

@@ -23,9 +23,9 @@ bool overlap(const PortRanges& some, const PortRanges& others) {
   });
 }
 
-/// A dynamic range holds fixed ports by its nature.
-bool holds(const PortRow& dynamic, const PortRow& fixed) {
-  return !dynamic.changeable.empty() && fixed.changeable.empty() && all_within(fixed.ports, dynamic.ports);
+/// A dynamic range holds the ports of others by its nature.
+bool holds(const PortRow& range, const PortRow& other) {
+  return range.dynamic && all_within(other.ports, range.ports);
 }
 
 /// Two rows that say different things about the same port are a mistake of whoever wrote them.

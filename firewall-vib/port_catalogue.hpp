@@ -27,6 +27,7 @@ struct PortRow {
   Direction direction = Direction::Inside;
   std::string purpose;
   std::string changeable;     ///< How; empty where the port is fixed.
+  bool dynamic = false;       ///< A port of the range is chosen for each connection.
   std::string windows_group;  ///< Empty where Windows brings no rules for it.
 };
 
@@ -44,7 +45,7 @@ class PortCatalogue {
   /// @param name  of the file, for errors.
   /// @error ConfigInvalid: no TOML, a column missing, unknown, empty or of the wrong kind, a product or role
   ///        without a name, an id twice, ports that are none, two rows of one product that open the same port
-  ///        between the same two, other than fixed ports within a changeable range.
+  ///        between the same two, other than single ports within a dynamic range.
   static Result<PortCatalogue> parse(std::string_view toml, std::string_view name);
 
   const std::vector<PortRow>& rows() const { return rows_; }

@@ -63,7 +63,7 @@ def refusals(folder: Path) -> None:
     refuses("two forms at once", vib("ports", "--json", "--csv"), 2)
     for ports in ("", "0", "70000", "20-10", "10-20,15-30", "many"):
         refuses(f"--set be-data={ports}", vib("ports", "--set", f"be-data={ports}"), 2)
-    refuses("a fixed row keeps its ports", vib("ports", "--set", "be-control=9"), 2, "fixed")
+    refuses("a fixed row keeps its ports", vib("ports", "--set", "be-management=9"), 2, "fixed")
     refuses("a catalogue that is not there", vib("ports", "--catalogue", folder / "no.toml"), 1, "no.toml")
     wrong = folder / "wrong.toml"
     shutil.copy(ROOT / "firewall-vib/ports.toml", wrong)

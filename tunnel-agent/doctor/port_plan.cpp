@@ -14,6 +14,8 @@ using firewall::PortRanges;
 
 namespace {
 
+constexpr std::size_t kMostRangesShown = 12;
+
 PlannedPort describe(std::uint16_t port) {
   for (const firewall::PortRow& row : firewall::PortCatalogue::built_in().rows()) {
     if (row.product != "backup-exec" || row.changeable.find("netsh") != std::string::npos) continue;
@@ -25,6 +27,23 @@ PlannedPort describe(std::uint16_t port) {
             row.target == "media-server" ? BackupExecRole::MediaServer : BackupExecRole::RemoteServer};
   }
   return {port, {}, "not in the catalogue", BackupExecRole::RemoteServer};
+}
+
+/// The control port may have been moved: then it is not among the fixed ports, and the one port there that
+/// the catalogue does not know is where it went.
+void find_moved_control(std::map<std::uint16_t, PlannedPort>& planned) {
+  PlannedPort* unknown = nullptr;
+  for (auto& [port, entry] : planned) {
+    if (entry.row == kControlRow) return;
+    if (!entry.row.empty()) continue;
+    if (unknown != nullptr) return;
+    unknown = &entry;
+  }
+  if (unknown == nullptr) return;
+  const firewall::PortRow& control = *firewall::PortCatalogue::built_in().find(kControlRow);
+  *unknown = {unknown->port, kControlRow,
+              fmt::format("{}, moved from {}", control.service, firewall::ports_text(control.ports)),
+              BackupExecRole::RemoteServer};
 }
 
 Result<PortRange> data_range(const std::string& text) {
@@ -69,6 +88,7 @@ Result<PortPlan> make_port_plan(const std::string& ports, const std::string& dat
     for (unsigned port = part.first; port <= part.last; ++port)
       planned[static_cast<std::uint16_t>(port)] = describe(static_cast<std::uint16_t>(port));
   }
+  find_moved_control(planned);
   PortPlan plan;
   plan.data = *range;
   for (auto& [port, entry] : planned) plan.ports.push_back(std::move(entry));
@@ -92,7 +112,11 @@ std::vector<std::uint16_t> PortPlan::listened_by(BackupExecRole role) const {
 std::string ports_text(const std::vector<std::uint16_t>& ports) {
   PortRanges ranges;
   for (const std::uint16_t port : ports) ranges.push_back({port, port});
-  return firewall::ports_text(firewall::merge_ports(std::move(ranges)));
+  ranges = firewall::merge_ports(std::move(ranges));
+  if (ranges.size() <= kMostRangesShown) return firewall::ports_text(ranges);
+  const PortRanges first{ranges.begin(), ranges.begin() + kMostRangesShown / 2};
+  return fmt::format("{} … {} ({} ports)", firewall::ports_text(first), ranges.back().to_text(),
+                     ports.size());
 }
 
 std::string role_text(BackupExecRole role) {

@@ -57,6 +57,31 @@ TEST_CASE("Port plan: a wide range is checked at 128 ports that both ends choose
   REQUIRE(spread_over({7, 7}, 128) == std::vector<std::uint16_t>{7});
 }
 
+TEST_CASE("Port plan: the one port that the catalogue does not know is the control port that was moved",
+          "[doctor]") {
+  const auto control_of = [](const char* ports) {
+    std::vector<std::uint16_t> found;
+    const auto plan = make_port_plan(ports, "20000-20024");
+    REQUIRE(plan);
+    for (const PlannedPort& port : plan->ports) {
+      if (port.row == kControlRow) found.push_back(port.port);
+    }
+    return found;
+  };
+  CHECK(control_of("9999,6101,3527") == std::vector<std::uint16_t>{9999});
+  CHECK(control_of("9999,10000,6101") == std::vector<std::uint16_t>{10000});
+  CHECK(control_of("9998,9999,6101").empty());
+  CHECK(control_of("6101").empty());
+}
+
+TEST_CASE("Port plan: many ports are not listed one by one", "[doctor]") {
+  const std::string text = ports_text(spread_over({1024, 65535}, kMostDataPorts));
+  CHECK(text.size() < 80);
+  CHECK(text.starts_with("1024, "));
+  CHECK(text.ends_with("65535 (128 ports)"));
+  CHECK(ports_text({80, 443, 444}) == "80, 443-444");
+}
+
 TEST_CASE("Port plan: what is no port, too many or several ranges is refused", "[doctor]") {
   for (const auto& [ports, data] : std::vector<std::pair<std::string, std::string>>{
            {"x", ""}, {"0", ""}, {"1-65", ""}, {"80,80", ""}, {"", "9-1"}, {"", "1-2,4-5"}, {"", "1-65536"}})
