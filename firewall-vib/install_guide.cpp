@@ -17,6 +17,11 @@ std::string base_url(const GuideFacts& facts) {
                                 : fmt::format("http://{}:{}/", host, facts.depot_port);
 }
 
+/// What ESXi's own ruleset httpClient lets out.
+bool http_client_reaches(std::uint16_t port) {
+  return port == 80 || port == 443;
+}
+
 }  // namespace
 
 const PortRanges& ports_open_on_esxi() {
@@ -27,12 +32,18 @@ InstallGuide install_guide(const GuideFacts& facts) {
   InstallGuide guide;
   guide.vib_needed = facts.forwards.empty() || !all_within(facts.forwards, ports_open_on_esxi());
   const std::string local_vib = fmt::format("/tmp/{}", kDepotVib);
+  const bool by_host = facts.depot_enabled && http_client_reaches(facts.depot_port);
   if (facts.depot_enabled) {
     const std::string base = base_url(facts);
     guide.depot_url = base + std::string{kDepotIndex};
     guide.vib_url = base + std::string{kDepotVib};
     guide.bundle_url = base + std::string{kDepotBundle};
-    guide.download = {fmt::format("wget -O {} {}", local_vib, guide.vib_url)};
+    guide.download = {
+        by_host ? fmt::format("wget -O {} {}", local_vib, guide.vib_url)
+                : fmt::format(
+                      "wget -O {} {}   # on another machine; copy it to {} of the host: ESXi's own ruleset "
+                      "httpClient lets out ports 80 and 443 only, not {}",
+                      kDepotVib, guide.vib_url, local_vib, facts.depot_port)};
   } else {
     // Ports and version together: whenever this line is used, what it builds is what this version means.
     guide.download = {fmt::format(
@@ -40,7 +51,7 @@ InstallGuide install_guide(const GuideFacts& facts) {
         ports_text(facts.ports, ","), facts.vib_version, kDepotVib, local_vib)};
   }
   guide.install = {"esxcli software acceptance set --level=CommunitySupported"};
-  if (facts.depot_enabled) {
+  if (by_host) {
     // A host may fetch nothing before its own ruleset for that is on.
     guide.install.push_back("esxcli network firewall ruleset set -e true -r httpClient");
     guide.install.push_back(fmt::format("esxcli software vib install -v {}", guide.vib_url));
@@ -57,6 +68,7 @@ InstallGuide install_guide(const GuideFacts& facts) {
       fmt::format("nc -z {} {}", facts.host, facts.ports.empty() ? 10000 : facts.ports.front().first)};
   guide.remove = {fmt::format("esxcli software vib remove -n {}", kVibName),
                   "esxcli network firewall refresh"};
+  guide.without_vib = {"esxcli network firewall ruleset set -e true -r HBR   # first, on the ESXi host"};
   for (const PortRange& range : ports_open_on_esxi()) {
     for (unsigned port = range.first; port <= range.last; ++port)
       guide.without_vib.push_back(fmt::format("culvert-agent forward add TARGET --port {}", port));

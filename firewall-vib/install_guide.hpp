@@ -25,7 +25,7 @@ struct InstallGuide {
   std::vector<std::string> install;
   std::vector<std::string> check;
   std::vector<std::string> remove;
-  std::vector<std::string> without_vib;  ///< Shell lines on the agent.
+  std::vector<std::string> without_vib;  ///< Shell lines, on the agent unless they say otherwise.
   bool vib_needed = true;                ///< False when every forward is on a port that ESXi lets out anyway.
 };
 

@@ -237,6 +237,10 @@ TEST_CASE("Guide: it knows when no VIB is needed, and how to do without a depot"
   facts.host = "2001:db8::1";
   facts.depot_port = 8080;
   CHECK(install_guide(facts).depot_url == "http://[2001:db8::1]:8080/index.xml");
+  // A host's own firewall lets it fetch from ports 80 and 443 alone.
+  CHECK_THAT(install_guide(facts).download.front(), Contains("on another machine") && Contains("not 8080"));
+  for (const std::string& line : install_guide(facts).install) CHECK_THAT(line, !Contains("http://"));
+  CHECK_THAT(install_guide(facts).without_vib.front(), Contains("-e true -r HBR"));
   facts.depot_enabled = false;
   CHECK(install_guide(facts).depot_url == "");
   CHECK_THAT(install_guide(facts).download.front(),
