@@ -48,6 +48,11 @@ void ForwardTable::start(std::vector<ForwardFile> files) {
 }
 
 Result<void> ForwardTable::add(Forward forward, std::vector<UniqueFd> sockets) {
+  if (stopped_) {
+    return Error{
+        Errc::Draining,
+        "the agent is stopping and opens no more ports; repeat this when it has stopped or runs again"};
+  }
   if (const std::string owner = owner_of(forward.port); !owner.empty() && owner != forward.name) {
     return Error{Errc::PortInUse,
                  fmt::format("port {} belongs to forward '{}'; choose another with --port, or remove "

@@ -34,7 +34,8 @@ class ForwardTable {
 
   /// Opens one more, at once.
   /// @param sockets  listening already (choose_port()), or empty.
-  /// @error PortInUse (another forward or process), Forbidden, IoFailed; nothing is changed then.
+  /// @error PortInUse (another forward or process), Forbidden, IoFailed, Draining (after stop()); nothing is
+  ///        changed then.
   Result<void> add(Forward forward, std::vector<UniqueFd> sockets = {});
   /// Closes its port. Streams that are open stay with the data path.
   /// @return false when there is none of that name.

@@ -319,7 +319,10 @@ AgentStatus GatewayLink::status(bool with_streams) const {
                     since_,
                     error_,
                     state_ == SessionState::Up ? limit_name(driver_->session().limit()) : "",
-                    last_end_};
+                    last_end_,
+                    draining_                            ? "agent"
+                    : driver_->session().peer_draining() ? "gateway"
+                                                         : ""};
   const Session& session = driver_->session();
   for (const LaneStats& lane : session.lane_stats(thread_.clock().now())) {
     const bool suspected = lane.suspected || lane.silent > kPingAfter * 2;

@@ -196,7 +196,8 @@ json to_json(const AgentStatus& status) {
             {"since", status.session.since},
             {"error", status.session.error},
             {"limited_by", status.session.limited_by},
-            {"last_end", std::move(last_end)}}},
+            {"last_end", std::move(last_end)},
+            {"draining", status.session.draining.empty() ? json(nullptr) : json(status.session.draining)}}},
           {"lanes", std::move(lanes)},
           {"forwards", to_json(status.forwards)},
           {"limits", std::move(limits)},
@@ -238,6 +239,9 @@ std::string status_table(const json& status) {
   if (limited_by != "-" && limited_by != "source")
     text += fmt::format("limit    {}\n", limit_text(limited_by));
   if (text_of(session, "error") != "-") text += fmt::format("error    {}\n", text_of(session, "error"));
+  if (const std::string who = text_of(session, "draining"); who != "-")
+    text +=
+        fmt::format("drains   the {} is stopping: streams go on for a while, new ones are refused\n", who);
   if (session.contains("last_end") && session["last_end"].is_object()) {
     const json& end = session["last_end"];
     text += fmt::format("ended    the session before, at {}: {}\n", text_of(end, "at"), text_of(end, "text"));

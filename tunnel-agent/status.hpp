@@ -32,6 +32,7 @@ struct SessionStatus {
   std::string limited_by;  ///< Of what goes to the gateway: "source", "limit", "line", "window",
                            ///< "memory".
   std::optional<SessionEnd> last_end = {};  ///< Since the agent's start.
+  std::string draining = {};                ///< "agent" or "gateway": who takes no new streams; else empty.
 };
 
 struct LaneStatus {

@@ -6,7 +6,8 @@ import signal
 import time
 from pathlib import Path
 
-from support.scenario import LocalPair, Process, check, end_of, log_of, main, wait_for_log, wait_until
+from support.scenario import (LocalPair, Process, agent, check, end_of, log_of, main, refuses, wait_for_log,
+                              wait_until)
 from support.tcp import Echo, echoes, source
 from local_pair import accepts
 
@@ -58,6 +59,7 @@ def gateway_drains(pair: LocalPair, echo: Echo, port: int) -> None:
     wait_for_log(pair.agent, "the gateway is draining")
     check("the agent's log says that the gateway drains", True)
     check("the running stream goes on while the gateway drains", echoes(running))
+    check("the agent's status says so too", pair.status()["session"]["draining"] == "gateway", pair.status()["session"])
     with contextlib.suppress(OSError), source(port) as late:  # Its reset may be here before connect() returns.
         late.sendall(b"late")
         late.recv(1)
@@ -81,6 +83,9 @@ def agent_drains(pair: LocalPair, echo: Echo, port: int) -> None:
     pair.agent.process.send_signal(signal.SIGTERM)
     wait_until("the port closes", lambda: not accepts(port), 3)
     check("an agent that drains takes no new sources", not accepts(port))
+    check("status says that it drains", pair.status()["session"]["draining"] == "agent", pair.status()["session"])
+    refuses("and it adds no forward whose port would stay closed",
+            agent("forward", "add", "late", "--config", pair.agent_config), 1, "stopping")
     check("the running stream goes on while the agent drains", echoes(running))
     check("it is reset when drain_timeout is over", end_of(running, 10) == "reset")
     took = time.monotonic() - began

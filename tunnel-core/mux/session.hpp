@@ -181,6 +181,7 @@ class Session {
   /// end().
   void drain(Duration timeout, Instant now);
   bool draining() const { return draining_ || peer_draining_; }
+  bool peer_draining() const { return peer_draining_; }
   /// Resets every stream and tells the peer on all lanes. No frame comes out of it afterwards but
   /// SESSION_END.
   void end(Errc reason, std::string_view text, Instant now);
