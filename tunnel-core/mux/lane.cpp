@@ -2,6 +2,8 @@
 
 #include <bit>
 
+#include "tunnel-core/wire/open_info.hpp"
+
 namespace culvert {
 namespace {
 
@@ -17,6 +19,9 @@ constexpr Duration kStallAtMost = 2s;  ///< Before the lane is declared dead.
 constexpr Duration kKernelTime = 2ms;
 constexpr Duration kMostKernelTime = 10ms;
 constexpr Duration kFrameTime = 10ms;
+constexpr Duration kQuantumTime = 80us;
+constexpr std::size_t kLeastQuantum = kMaxFrameSize / kDefaultWeight;
+constexpr std::size_t kMostQuantum = 64 * 1024;
 
 }  // namespace
 
@@ -92,6 +97,11 @@ std::size_t Lane::payload_limit(std::size_t least) const {
   if (rate_ == 0) return kMaxPayload;
   const double bytes = rate_ * std::chrono::duration<double>(kFrameTime).count();
   return bytes >= kMaxPayload ? kMaxPayload : std::max(static_cast<std::size_t>(bytes), least);
+}
+
+std::size_t Lane::quantum() const {
+  const double bytes = recent_rate_ * std::chrono::duration<double>(kQuantumTime).count();
+  return std::clamp(static_cast<std::size_t>(bytes), kLeastQuantum, kMostQuantum);
 }
 
 Duration Lane::least_round_trip() const {

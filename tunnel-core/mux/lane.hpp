@@ -77,6 +77,9 @@ class Lane {
   std::size_t kernel_budget() const;
   /// The largest payload that takes at most 10 ms at the measured rate, between `least` and kMaxPayload.
   std::size_t payload_limit(std::size_t least) const;
+  /// What a stream of weight 1 sends in a row, in bytes: 80 us at the measured rate. Streams of the default
+  /// weight take turns by frames on slow lanes; on fast ones the far end gets large pieces for its targets.
+  std::size_t quantum() const;
   /// Smoothed, with what queues on the way; 0 while unknown.
   Duration round_trip() const { return round_trip_; }
   /// Of the last 1 to 2 s; 0 while unknown.

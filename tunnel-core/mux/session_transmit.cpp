@@ -8,7 +8,6 @@
 namespace culvert {
 namespace {
 
-constexpr std::int64_t kQuantum = kMaxFrameSize;  ///< Per unit of weight.
 constexpr std::size_t kFewFrames = 4 * kMaxPayload;
 constexpr std::size_t kLeastPayload = 1024;  ///< On a slow line with one lane.
 
@@ -189,19 +188,20 @@ std::optional<Transmit> Session::transmit_data(Lane& lane, Instant now) {
     }
     return nullptr;
   };
+  const auto quantum = static_cast<std::int64_t>(lane.quantum());
   const bool bulk_waits = first_usable(bulk_list_) != nullptr;
   Stream* stream = first_usable(sparse_list_);
   if (stream == nullptr && !bulk_waits) return std::nullopt;
   if (stream == nullptr) {
     stream = first_usable(bulk_list_);
     while (stream->deficit <= 0) {
-      stream->deficit += kQuantum * stream->info.weight;
+      stream->deficit += quantum * stream->info.weight;
       if (stream->deficit > 0) break;
       bulk_list_.move_to_back(*stream);
       stream = first_usable(bulk_list_);
     }
   } else if (stream->deficit <= 0) {
-    stream->deficit += kQuantum;
+    stream->deficit += static_cast<std::int64_t>(kMaxFrameSize);
   }
 
   if (should_wait_for_better(*stream, lane)) return std::nullopt;

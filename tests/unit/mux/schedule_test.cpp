@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <map>
+#include <set>
 
 #include "tests/unit/mux/raw_peer.hpp"
 
@@ -56,6 +57,24 @@ TEST_CASE("Scheduler: streams of weight 1, 2 and 4 share a lane as 1 to 2 to 4",
     CHECK(static_cast<double>(sent[4]) == Approx(2 * unit).epsilon(0.03));
     CHECK(static_cast<double>(sent[6]) == Approx(4 * unit).epsilon(0.03));
   }
+}
+
+// docs/protocol.md §9
+TEST_CASE("Scheduler: on a slow lane streams of the default weight take turns by frames", "[mux][schedule]") {
+  RawPeer peer;
+  peer.attach();
+  std::vector<StreamId> streams;
+  for (int i = 0; i < 3; ++i) streams.push_back(open_weighted(peer, kDefaultWeight));
+  run(peer, streams, 1 << 20, 1);  // None of them has only just become busy then.
+  std::vector<std::uint32_t> order;
+  for (int i = 0; i < 9; ++i) {
+    for (const StreamId id : streams) peer.write(id, 1 << 20);
+    const auto frame = peer.session.poll_transmit(LaneId{1}, peer.now);
+    REQUIRE(frame);
+    order.push_back(decode_header(frame->head.data())->stream.value);
+  }
+  CHECK(std::set<std::uint32_t>(order.begin(), order.begin() + 3).size() == 3);
+  for (std::size_t i = 3; i < order.size(); ++i) CHECK(order[i] == order[i - 3]);
 }
 
 // docs/protocol.md §9
