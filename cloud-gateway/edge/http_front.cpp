@@ -305,17 +305,12 @@ void HttpFront::offer_lane(Connection& connection, const HttpRequest& message,
 void HttpFront::note_refused_lane(const Connection& connection, const certs::SiteIdentity& site,
                                   const Error& error, const std::string& request_id) {
   if (refused_lanes_.size() >= kMostRefusedLanes) refused_lanes_.clear();
-  RefusedLanes& before = refused_lanes_[{site.org, site.site, error.code()}];
-  const Instant now = std::chrono::steady_clock::now();
-  if (now < before.quiet_until) {
-    ++before.left_out;
-    return;
-  }
-  spdlog::info(
-      "peer={} org={} site={} lane refused request={} reason={}: {}{}", connection.peer, site.org, site.site,
-      request_id, errc_name(error.code()), error.message(),
-      before.left_out == 0 ? "" : fmt::format(" ({} more like it were not logged)", before.left_out));
-  before = {now + kRefusedLaneQuiet, 0};
+  LogRation& ration =
+      refused_lanes_.try_emplace({site.org, site.site, error.code()}, 1, kRefusedLaneQuiet).first->second;
+  const auto left_out = ration.admit(std::chrono::steady_clock::now());
+  if (!left_out) return;
+  spdlog::info("peer={} org={} site={} lane refused request={} reason={}: {}{}", connection.peer, site.org,
+               site.site, request_id, errc_name(error.code()), error.message(), *left_out);
 }
 
 }  // namespace culvert

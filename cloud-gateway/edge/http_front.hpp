@@ -54,10 +54,6 @@ class HttpFront {
  private:
   struct Connection;
   using ConnectionPtr = std::shared_ptr<Connection>;
-  struct RefusedLanes {
-    Instant quiet_until{};
-    std::uint64_t left_out = 0;
-  };
 
   bool make_room();
   void note_known(Connection& connection);
@@ -91,7 +87,7 @@ class HttpFront {
   LogRation failed_handshakes_;
   LogRation refused_sites_;  ///< Of their own: a port scan must not hide a customer's expired certificate.
   LogRation crowded_;
-  std::map<std::tuple<std::string, std::string, Errc>, RefusedLanes> refused_lanes_;
+  std::map<std::tuple<std::string, std::string, Errc>, LogRation> refused_lanes_;
   bool closed_ = false;
 };
 

@@ -12,16 +12,16 @@ namespace culvert {
 
 class LogRation {
  public:
-  static constexpr std::uint64_t kLines = 20;  ///< In kWindow.
-  static constexpr Duration kWindow = 10s;
+  /// @param lines  that each `window` admits, from the first of them on.
+  explicit LogRation(std::uint64_t lines = 20, Duration window = 10s) : most_(lines), window_(window) {}
 
   /// Nothing: this line is one too many. Otherwise what to write behind it: how many were left out before it.
   std::optional<std::string> admit(Instant now) {
-    if (!since_ || now - *since_ >= kWindow) {
+    if (!since_ || now - *since_ >= window_) {
       since_ = now;
       lines_ = 0;
     }
-    if (lines_ >= kLines) {
+    if (lines_ >= most_) {
       ++left_out_;
       return std::nullopt;
     }
@@ -31,6 +31,8 @@ class LogRation {
   }
 
  private:
+  std::uint64_t most_;
+  Duration window_;
   std::optional<Instant> since_;
   std::uint64_t lines_ = 0;
   std::uint64_t left_out_ = 0;
