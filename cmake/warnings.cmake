@@ -4,5 +4,5 @@ target_compile_options(culvert_warnings INTERFACE
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # g++ 12 reports false positives of these inside its own headers when optimising.
   target_compile_options(culvert_warnings INTERFACE -Wno-maybe-uninitialized -Wno-restrict
-    -Wno-array-bounds -Wno-stringop-overflow)
+    -Wno-array-bounds -Wno-stringop-overflow -Wno-mismatched-new-delete)
 endif()
