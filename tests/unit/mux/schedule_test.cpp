@@ -63,8 +63,9 @@ TEST_CASE("Scheduler: streams of weight 1, 2 and 4 share a lane as 1 to 2 to 4",
 TEST_CASE("Scheduler: on a slow lane streams of the default weight take turns by frames", "[mux][schedule]") {
   RawPeer peer;
   peer.attach();
-  std::vector<StreamId> streams;
-  for (int i = 0; i < 3; ++i) streams.push_back(open_weighted(peer, kDefaultWeight));
+  const std::vector<StreamId> streams{open_weighted(peer, kDefaultWeight),
+                                      open_weighted(peer, kDefaultWeight),
+                                      open_weighted(peer, kDefaultWeight)};
   run(peer, streams, 1 << 20, 1);  // None of them has only just become busy then.
   std::vector<std::uint32_t> order;
   for (int i = 0; i < 9; ++i) {
