@@ -53,10 +53,14 @@ class SessionMemory {
     process_.release(n);
   }
 
+  /// For a new stream: leaves what streams that are over or refused need until the peer has receipted that,
+  /// or a session that is full could not even refuse.
+  bool reserve_for_open(std::uint64_t n) { return n <= left() && n <= left_of_process() && reserve(n); }
+
   /// How much a stream that holds `held` above its minimum may add, so that it holds at most three times what
   /// its session has left, and the session three times what the process has left.
   std::uint64_t room_to_grow(std::uint64_t held) const {
-    return std::min(quarter_room(ceiling_ - used_, held), quarter_room(process_.left(), used_));
+    return std::min(quarter_room(left(), held), quarter_room(left_of_process(), used_));
   }
 
   /// What streams may have before their first byte came: half of the memory stays for the minimum of others
@@ -72,10 +76,19 @@ class SessionMemory {
   std::uint64_t ceiling() const { return ceiling_; }
 
  private:
+  /// A sixteenth is kept back, 4 MiB of a session and 64 MiB of a process at most.
+  std::uint64_t left() const { return beyond(ceiling_ - used_, std::min(ceiling_ / 16, kMostKept)); }
+  std::uint64_t left_of_process() const {
+    return beyond(process_.left(), std::min(process_.ceiling() / 16, 16 * kMostKept));
+  }
+  static std::uint64_t beyond(std::uint64_t all, std::uint64_t kept) { return all - std::min(all, kept); }
+
   /// The largest n with held + n <= 3 * (left - n).
   static std::uint64_t quarter_room(std::uint64_t left, std::uint64_t held) {
     return 3 * left > held ? (3 * left - held) / 4 : 0;
   }
+
+  static constexpr std::uint64_t kMostKept = std::uint64_t{4} << 20;
 
   ProcessMemory& process_;
   const std::uint64_t ceiling_;

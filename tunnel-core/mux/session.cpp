@@ -28,7 +28,10 @@ Result<Stream*> Session::add_stream(StreamId id, OpenInfo info, StreamPhase phas
     return Error{Errc::StreamLimitReached,
                  "the session has its " + std::to_string(config_.streams) + " streams"};
   }
-  if (!memory_.reserve(kStreamMinimum)) {
+  if (streams_.size() >= config_.streams + kUnsettledStreams) {
+    return Error{Errc::StreamLimitReached, "too many streams that are over wait for the peer's receipt"};
+  }
+  if (!memory_.reserve_for_open(kStreamMinimum + kStreamObject)) {
     return Error{Errc::MemoryLimitReached, "the memory of the session is used up"};
   }
   auto stream = std::make_unique<Stream>(id, std::move(info), phase, slabs_, credit_);
@@ -126,7 +129,8 @@ void Session::start_reset(Stream& stream, Errc reason, std::string_view text) {
   make_due(stream, never_sent ? kOpenDue | kResetDue : kResetDue);
 }
 
-/// Gives back all memory and leaves the lists of running streams. The object stays until the end is settled.
+/// Gives back what its bytes may take and leaves the lists of running streams. The object stays, and is
+/// charged for, until the end is settled.
 void Session::release_halves(Stream& stream) {
   stream.send.clear();
   stream.receive.release_all();
@@ -235,6 +239,7 @@ void Session::maybe_finish(Stream& stream) {
 void Session::maybe_forget(Stream& stream) {
   if (stream.phase != StreamPhase::Ended || !stream.told_end || !stream.ack_fin_receipted) return;
   streams_.erase(stream.id.value);
+  memory_.release(kStreamObject);
 }
 
 void Session::signal(Stream& stream, StreamSignal signal) {

@@ -194,6 +194,9 @@ class Session {
   std::vector<StreamStats> stream_stats(std::size_t most) const;
 
  private:
+  /// Streams that are over but not settled (their RESET or last ACK is not receipted) may be this many beside
+  /// the open ones.
+  static constexpr std::size_t kUnsettledStreams = 65536;
   using StreamMap = std::unordered_map<std::uint32_t, std::unique_ptr<Stream>>;
 
   // session.cpp

@@ -317,7 +317,9 @@ void Session::finish_ending(Errc reason, std::string_view text) {
     stream->due = 0;
     stream->control_hook.unlink();
   }
-  std::erase_if(streams_, [](const auto& entry) { return entry.second->told_end; });
+  const std::size_t forgotten =
+      std::erase_if(streams_, [](const auto& entry) { return entry.second->told_end; });
+  memory_.release(forgotten * kStreamObject);
 }
 
 std::vector<LaneStats> Session::lane_stats(Instant now) const {

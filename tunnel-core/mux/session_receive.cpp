@@ -4,10 +4,6 @@
 namespace culvert {
 namespace {
 
-/// Streams that are over but not settled (their RESET or last ACK is not receipted) may be this many beside
-/// the open ones: a peer that never sends receipts cannot make us remember more.
-constexpr std::size_t kUnsettled = 65536;
-
 bool ends_session(Errc code) {
   return static_cast<int>(code) >= 1 && static_cast<int>(code) < 64;
 }
@@ -173,9 +169,6 @@ Result<void> Session::handle_open(const Frame& frame, Instant now) {
   }
   auto noted = note_peer_id(id);
   if (!noted) return noted;
-  if (streams_.size() > config_.streams + kUnsettled) {
-    return Error{Errc::StreamIdInvalid, "too many streams whose end the peer does not receipt"};
-  }
   auto added = add_stream(id, *info, StreamPhase::Offered, now);
   if (added && !draining_) {
     signal(**added, kOffered);
@@ -188,6 +181,9 @@ Result<void> Session::handle_open(const Frame& frame, Instant now) {
     return {};
   }
   // Refused: an object without halves, only to have the RESET delivered.
+  if (streams_.size() >= config_.streams + kUnsettledStreams || !memory_.reserve(kStreamObject)) {
+    return Error{Errc::StreamIdInvalid, "too many streams whose end the peer does not receipt"};
+  }
   auto refused = std::make_unique<Stream>(id, OpenInfo{}, StreamPhase::Resetting, slabs_, credit_);
   refused->reset_reason = added.error().code();
   refused->reset_text = added.error().message();

@@ -79,4 +79,9 @@ struct Stream {
   ListHook starved_hook;    ///< Was refused memory while no ACK is to come that would free some.
 };
 
+/// What a Stream costs by itself, charged to its session until it is forgotten: the object, its texts and its
+/// place in the table.
+constexpr std::uint64_t kStreamObject = 1024;
+static_assert(sizeof(Stream) + 128 <= kStreamObject);
+
 }  // namespace culvert

@@ -28,6 +28,65 @@ TEST_CASE("ACK: goes out within 10 ms of the first byte accepted", "[mux]") {
   CHECK(acks[0].header.offset == 100);
 }
 
+// docs/protocol.md §8.2
+TEST_CASE("Memory: streams that are over count until the peer has receipted their end", "[mux][hostile]") {
+  RawPeer peer{{.role = Role::Gateway, .memory = 2_MiB, .streams = 10}};
+  peer.attach();
+  std::uint32_t id = 2;
+  for (; id < 2 * 200; id += 2) peer.send_open(id);
+  const std::size_t resets = peer.take(FrameType::Reset).size();
+  CHECK(resets == 200 - 1 - 10);
+  CHECK(peer.session.stats().memory_bytes >= 10 * (2 * kMinimumWindow) + 199 * kStreamObject);
+  peer.send_receipt(resets);
+  CHECK(peer.session.stats().memory_bytes < 10 * (2 * kMinimumWindow + 2 * kStreamObject));
+  // A peer that never receipts comes to the ceiling, and its session ends there.
+  for (; peer.ended_with() == Errc{} && id < 100000; id += 2) {
+    peer.send_open(id);
+    peer.take();
+    REQUIRE(peer.session.stats().memory_bytes <= 2 << 20);
+  }
+  CHECK(peer.ended_with() == Errc::StreamIdInvalid);
+  CHECK(id < 2 * 4096);
+}
+
+// docs/protocol.md §8.2
+TEST_CASE("Memory: sources that come and go while there is no lane meet the ceiling", "[mux]") {
+  RawPeer peer{{.memory = 2_MiB}};
+  std::size_t opened = 0;
+  for (; opened < 100000; ++opened) {
+    const auto id = peer.session.open_stream({"target", "", kDefaultWeight}, nullptr, peer.now);
+    if (!id) {
+      CHECK(id.error().code() == Errc::MemoryLimitReached);
+      break;
+    }
+    peer.session.reset_stream(*id, Errc::StreamCancelled, "the source went away", peer.now);
+  }
+  CHECK(opened > 1000);
+  CHECK(opened <= 2048);
+  CHECK(peer.session.stats().memory_bytes <= 2 << 20);
+  // With a lane they are told and forgotten, and there is room again.
+  peer.attach();
+  const std::size_t told = peer.take().size();
+  CHECK(told == 2 * opened);
+  peer.send_receipt(told);
+  CHECK(peer.session.stats().memory_bytes == 0);
+  CHECK(peer.session.open_stream({"target", "", kDefaultWeight}, nullptr, peer.now));
+}
+
+// docs/protocol.md §8.2
+TEST_CASE("Memory: a session that is full can still refuse", "[mux]") {
+  RawPeer peer{{.role = Role::Gateway, .memory = 2_MiB}};
+  peer.attach();
+  std::size_t refused = 0;
+  for (std::uint32_t id = 2; id <= 2 * 200; id += 2) {
+    peer.send_open(id);
+    const std::size_t resets = peer.take(FrameType::Reset).size();
+    refused += resets;
+  }
+  CHECK(refused > 50);
+  CHECK(peer.ended_with() == Errc{});
+}
+
 // docs/protocol.md §8.3
 TEST_CASE("Credit: is backed by reservations, and the sum stays within the peer's replay memory", "[mux]") {
   RawPeer peer{{.role = Role::Gateway}};
@@ -60,7 +119,9 @@ TEST_CASE("Credit: one stream never takes more than three quarters of what its s
 
 // docs/protocol.md §8.2 and §8.4
 TEST_CASE("Credit: the minimum moves on where no memory is left", "[mux]") {
-  RawPeer peer{{.role = Role::Gateway}, 4096, ByteCount{2 * kMinimumWindow}};
+  // The stream itself, and the sixteenth that is kept back.
+  constexpr std::uint64_t kOneStream = 2 * kMinimumWindow + kStreamObject;
+  RawPeer peer{{.role = Role::Gateway}, 4096, ByteCount{kOneStream * 16 / 15 + 1}};
   peer.attach();
   peer.accept(2);
   std::uint64_t granted = last_granted(peer.take(FrameType::Ack));
@@ -98,11 +159,11 @@ TEST_CASE("Credit: what the peer returns is released, and an idle stream is not 
   const std::uint64_t granted = last_granted(peer.take(FrameType::Ack));
   CHECK(granted > kMinimumWindow);
   peer.send({FrameType::Return, 0, 0, StreamId{2}, granted - kMinimumWindow});
-  CHECK(peer.session.stats().memory_bytes == 2 * kMinimumWindow);
+  CHECK(peer.session.stats().memory_bytes == 2 * kMinimumWindow + kStreamObject);
   peer.session.handle_lane_lost(LaneId{1}, peer.now);  // Its ACK goes out again.
   peer.attach(2);
   CHECK(last_granted(peer.take(FrameType::Ack, 2)) == granted);
-  CHECK(peer.session.stats().memory_bytes == 2 * kMinimumWindow);
+  CHECK(peer.session.stats().memory_bytes == 2 * kMinimumWindow + kStreamObject);
 }
 
 // docs/protocol.md §8.4
@@ -176,6 +237,7 @@ TEST_CASE("Memory: slabs may run out at any step: the stream waits or the sessio
     CHECK((ended == Errc{} || ended == Errc::InternalError));
     peer.session.end(Errc::SessionClosed, "", peer.now);
     CHECK(peer.slabs.in_use() == 0);
+    peer.stream_events();  // A stream is forgotten when its owner has heard of the end.
     CHECK(peer.process.used() == 0);
   }
 }

@@ -134,7 +134,7 @@ TEST_CASE("Stream: the limit of streams refuses ours with an error and the peer'
 
 // docs/protocol.md §8.2
 TEST_CASE("Stream: what cannot be reserved is refused, ours and the peer's", "[mux]") {
-  RawPeer peer{{.memory = 1_MiB}, 4096, ByteCount{3 * 2 * kMinimumWindow}};
+  RawPeer peer{{.memory = 1_MiB}, 4096, 56_KiB};
   peer.attach();
   for (const std::uint32_t id : {1U, 3U, 5U, 7U}) peer.send_open(id);
   const auto resets = peer.take(FrameType::Reset);
@@ -173,11 +173,12 @@ TEST_CASE("Stream: finished when both ends are acknowledged, forgotten when that
   CHECK_FALSE(peer.has_event(id, kFinished));
   peer.send_ack(id.value, 10, 1 << 20, kFlagFin);
   CHECK(peer.has_event(id, kFinished));
-  CHECK(peer.process.used() == 0);
+  CHECK(peer.process.used() == kStreamObject);
   CHECK(peer.session.open_info(id) != nullptr);
   // OPEN, then what was sent above.
   peer.send_receipt(1 + sent.size());
   CHECK(peer.session.open_info(id) == nullptr);
+  CHECK(peer.process.used() == 0);
 }
 
 // docs/protocol.md §10
