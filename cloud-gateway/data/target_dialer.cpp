@@ -4,8 +4,10 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <chrono>
 #include <exception>
 #include <utility>
+#include <vector>
 
 #include "cloud-gateway/control/address_kind.hpp"
 #include "tunnel-core/net/deadline.hpp"
@@ -18,8 +20,8 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 using boost::system::error_code;
 
-Error describe(const TargetAddress& target, const error_code& error, bool expired) {
-  if (expired) {
+Error describe(const TargetAddress& target, const error_code& error) {
+  if (error == asio::error::timed_out) {
     return {Errc::TargetTimedOut,
             target.to_text() + " did not answer in time; is the target up and its firewall open?"};
   }
@@ -125,49 +127,57 @@ asio::awaitable<Result<HostLookup::Addresses>> TargetDialer::addresses_of(std::s
   co_return *lookup->outcome();
 }
 
-asio::awaitable<void> TargetDialer::run(std::shared_ptr<Attempt> attempt) {
-  const TargetAddress& target = attempt->target;
-  Deadline deadline{attempt->io.get_executor(), attempt->timeout, [attempt] {
+/// `share` is what this address may use: one that swallows packets must not use up the time of the others.
+/// @return timed_out when it was not enough.
+asio::awaitable<error_code> TargetDialer::connect(std::shared_ptr<Attempt> attempt, tcp::endpoint to,
+                                                  Duration share) {
+  error_code error;
+  attempt->socket.close(error);
+  Deadline deadline{attempt->io.get_executor(), share, [attempt] {
                       error_code ignored;
                       attempt->socket.close(ignored);
                     }};
+  auto token = asio::redirect_error(asio::use_awaitable, error);
+  co_await attempt->socket.async_connect(to, token);
+  // Asked first: an answer that came together with the end of the time finds the socket closed.
+  co_return deadline.expired() ? error_code{asio::error::timed_out} : error;
+}
+
+asio::awaitable<void> TargetDialer::run(std::shared_ptr<Attempt> attempt) {
+  using std::chrono::steady_clock;
+  const TargetAddress& target = attempt->target;
+  const steady_clock::time_point until = steady_clock::now() + attempt->timeout;
   const auto addresses = co_await addresses_of(attempt);
   if (!addresses) {
     attempt->finish(addresses.error());
     co_return;
   }
 
-  bool forbidden = false;
-  error_code error = asio::error::host_unreachable;
+  std::vector<tcp::endpoint> permitted;
   for (const asio::ip::address& address : *addresses) {
     const tcp::endpoint endpoint{address, target.port};
-    if (!target.literal_permitted && forbidden_address(*endpoint.data())) {
-      forbidden = true;
-      continue;
-    }
-    error_code connected;
-    attempt->socket.close(connected);
-    // One address that swallows packets must not use up the time of the others.
-    Deadline one{attempt->io.get_executor(), attempt->timeout / static_cast<int>(addresses->size()),
-                 [attempt] {
-                   error_code ignored;
-                   attempt->socket.close(ignored);
-                 }};
-    auto token = asio::redirect_error(asio::use_awaitable, connected);
-    co_await attempt->socket.async_connect(endpoint, token);
-    error = connected;
-    if (!connected || deadline.expired()) break;
+    if (target.literal_permitted || !forbidden_address(*endpoint.data())) permitted.push_back(endpoint);
   }
-  if (!error && !deadline.expired()) {
-    attempt->finish(std::move(attempt->socket));
-  } else if (forbidden && error == asio::error::host_unreachable && !deadline.expired()) {
+  if (permitted.empty()) {
     attempt->finish(
         Error{Errc::TargetAddressForbidden,
               target.to_text() +
                   " resolves to an address that is refused unless an administrator names it literally"});
-  } else {
-    attempt->finish(describe(target, error, deadline.expired()));
+    co_return;
   }
+
+  error_code error = asio::error::timed_out;  // Unless the name has left any time.
+  for (std::size_t i = 0; i < permitted.size(); ++i) {
+    const auto left = std::chrono::duration_cast<Duration>(until - steady_clock::now());
+    if (left <= Duration{}) break;
+    const Duration share = left / static_cast<int>(permitted.size() - i);
+    error = co_await connect(attempt, permitted[i], share);
+    if (!error) {
+      attempt->finish(std::move(attempt->socket));
+      co_return;
+    }
+  }
+  attempt->finish(describe(target, error));
 }
 
 }  // namespace culvert

@@ -1,5 +1,5 @@
-// Connects to targets: all addresses of a name in turn, within `dial_timeout`, each judged before it is
-// dialled. Of one thread.
+// Connects to targets: all addresses of a name in turn, each judged before it is dialled. Together they have
+// `dial_timeout`; each gets its share of what those before it have left. Of one thread.
 #pragma once
 
 #include <atomic>
@@ -56,6 +56,9 @@ class TargetDialer {
 
   struct Attempt;
   static boost::asio::awaitable<Result<HostLookup::Addresses>> addresses_of(std::shared_ptr<Attempt> attempt);
+  static boost::asio::awaitable<boost::system::error_code> connect(std::shared_ptr<Attempt> attempt,
+                                                                   boost::asio::ip::tcp::endpoint to,
+                                                                   Duration share);
   static boost::asio::awaitable<void> run(std::shared_ptr<Attempt> attempt);
 
   boost::asio::io_context& io_;
