@@ -36,10 +36,10 @@ std::string config_option_of(const CliCommand& command) {
 int run_init(const CliCommand& command) {
   const auto config = init_gateway(command.init, certs::utc_now());
   if (!config) return report_error(kProgram, config.error());
+  const std::string option = " --config " + shell_word(config->string());
   std::fprintf(stderr,
-               "made a gateway in %s; next:\n  culvert-gateway org add ORG --config %s\n  culvert-gateway "
-               "run --config %s\n",
-               command.init.data_dir.c_str(), config->c_str(), config->c_str());
+               "made a gateway in %s; next:\n  culvert-gateway org add ORG%s\n  culvert-gateway run%s\n",
+               command.init.data_dir.c_str(), option.c_str(), option.c_str());
   return kExitDone;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "certs/server_name.hpp"
+#include "cloud-gateway/public_url.hpp"
 #include "tunnel-core/daemon/common_config.hpp"
 #include "tunnel-core/daemon/config_reader.hpp"
 #include "tunnel-core/daemon/files.hpp"
@@ -86,8 +87,10 @@ Result<GatewayConfig> GatewayConfig::read(const fs::path& named) {
                                    : name.error().message());
   read_listen(*reader, config.listen);
   reader->text("public_url", config.public_url);
-  if (!config.public_url.empty() && !config.public_url.starts_with("https://"))
-    reader->reject("public_url", "must begin with https://");
+  if (!config.public_url.empty()) {
+    if (auto url = PublicUrl::parse(config.public_url); !url)
+      reader->reject("public_url", url.error().message());
+  }
   if (config.public_url.empty() && config.listen.front().port == 0)
     reader->reject("listen", "has port 0, which agents cannot be told; write a port, or set public_url");
   reader->choice("trust", config.trust, {"root", "system"});

@@ -9,6 +9,7 @@
 #include "certs/key_store.hpp"
 #include "certs/server_name.hpp"
 #include "cloud-gateway/config.hpp"
+#include "cloud-gateway/public_url.hpp"
 #include "cloud-gateway/store/store.hpp"
 #include "tunnel-core/daemon/data_dir.hpp"
 #include "tunnel-core/daemon/files.hpp"
@@ -75,14 +76,6 @@ struct Plan {
   std::vector<std::string> names;  ///< Of the server certificate.
 };
 
-/// The host of https://HOST[:PORT], without brackets.
-std::string host_of(const std::string& url) {
-  std::string host = url.substr(std::strlen("https://"));
-  host = host.substr(0, host.find('/'));
-  if (host.starts_with('[')) return host.substr(1, host.find(']') - 1);
-  return host.substr(0, host.rfind(':'));
-}
-
 Result<Plan> check_options(const InitOptions& options) {
   Plan plan;
   if (auto name = certs::alternative_name_entry(options.hostname); !name)
@@ -101,13 +94,9 @@ Result<Plan> check_options(const InitOptions& options) {
                    "or give --public-url"};
     return plan;
   }
-  if (!options.public_url.starts_with("https://"))
-    return Error{Errc::UsageInvalid,
-                 "--public-url must be https://HOST[:PORT], not '" + options.public_url + "'"};
-  const std::string host = host_of(options.public_url);
-  if (auto name = certs::alternative_name_entry(host); !name)
-    return std::move(name).error().at("read --public-url");
-  if (host != options.hostname) plan.names.push_back(host);
+  auto url = PublicUrl::parse(options.public_url);
+  if (!url) return Error{Errc::UsageInvalid, "--public-url " + url.error().message()};
+  if (url->host != options.hostname) plan.names.push_back(url->host);
   return plan;
 }
 

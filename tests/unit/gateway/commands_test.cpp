@@ -173,8 +173,23 @@ TEST_CASE("Commands: init with wrong values makes no directory", "[commands]") {
   CHECK(run({"init", "--data", data, "--hostname", "not a name"}).exit_code == 2);
   CHECK(run({"init", "--data", data, "--hostname", "gw", "--listen", "443"}).exit_code == 2);
   CHECK(run({"init", "--data", data, "--hostname", "gw", "--listen", "0.0.0.0:0"}).exit_code == 2);
-  CHECK(run({"init", "--data", data, "--hostname", "gw", "--public-url", "http://x"}).exit_code == 2);
+  for (const std::string url : {"http://x", "https://x:99999", "https://gw.test/y", "https://u:p@gw.test"}) {
+    const auto refused = run({"init", "--data", data, "--hostname", "gw", "--public-url", url});
+    INFO(refused.err);
+    CHECK(refused.exit_code == 2);
+    CHECK_THAT(refused.err, Catch::Contains("--public-url") && Catch::Contains("https://HOST:PORT"));
+  }
   CHECK(fs::is_empty(dir.path()));
+}
+
+TEST_CASE("Commands: what init names next can be pasted, whatever the directory is called", "[commands]") {
+  TempDir dir;
+  const auto made = init(dir / "with blanks");
+  INFO(made.err);
+  REQUIRE(made.exit_code == 0);
+  const std::string option = " --config " + shell_word(dir / "with blanks/gateway.toml");
+  CHECK_THAT(made.err, Catch::Contains("org add ORG" + option + "\n") &&
+                           Catch::Contains("culvert-gateway run" + option + "\n") && Catch::Contains("'"));
 }
 
 TEST_CASE("Commands: init that fails half-way leaves nothing behind", "[commands]") {
