@@ -144,10 +144,10 @@ LiveStatus SessionRegistry::live_status() {
       for (const auto& [id, session] : owner.sessions()) {
         if (session->driver().session().ended()) continue;
         of_shard.sessions.push_back(session->live());
-        const SessionStats stats = session->driver().session().stats();
-        of_shard.streams_opened_total += stats.opened_total;
-        of_shard.streams_reset_total += stats.reset_total;
       }
+      const SessionShard::StreamTotals totals = owner.stream_totals();
+      of_shard.streams_opened_total = totals.opened;
+      of_shard.streams_reset_total = totals.reset;
       of_shard.limiting = owner.limits().limiting();
       return of_shard;
     });

@@ -39,14 +39,23 @@ class SessionShard {
   void remove(SessionId id);
 
   const std::map<SessionId, std::unique_ptr<GatewaySession>>& sessions() const { return sessions_; }
+
+  struct StreamTotals {
+    std::uint64_t opened = 0;
+    std::uint64_t reset = 0;
+  };
+  /// Of all sessions since the start, ended ones as well: they never fall.
+  StreamTotals stream_totals() const;
   LimitBook& limits() { return limits_; }
 
  private:
   void remove_later(SessionId id, Duration delay);
+  void forget(SessionId id);
 
   SessionSurroundings surroundings_;
   LimitBook limits_;
   std::map<SessionId, std::unique_ptr<GatewaySession>> sessions_;
+  StreamTotals of_forgotten_;  ///< What the sessions had that are in sessions_ no more.
 };
 
 }  // namespace culvert
