@@ -268,7 +268,7 @@ void HttpFront::refuse(Connection& connection, const HttpRequest& message, const
   const std::string request_id = new_request_id();
   spdlog::info("peer={} refused request={} reason={}: {}", connection.peer, request_id,
                errc_name(error.code()), error.message());
-  std::string refusal = http_refusal(http_status(error.code()), error, request_id);
+  std::string refusal = http_refusal(error_response(error, request_id));
   if (message.method() == http::verb::head) refusal.resize(refusal.find("\r\n\r\n") + 4);
   say_last(connection, refusal);
   connection.stream.close();
@@ -280,7 +280,7 @@ void HttpFront::refuse_broken(Connection& connection, const error_code& error) {
   if (left) return;
   spdlog::info("peer={} sent no valid HTTP request: {}", connection.peer, error.message());
   const Error why{Errc::UsageInvalid, "this is not a valid HTTP/1.1 request: " + error.message()};
-  say_last(connection, http_refusal(400, why, new_request_id()));
+  say_last(connection, http_refusal(error_response(why, new_request_id())));
 }
 
 void HttpFront::say_last(Connection& connection, const std::string& text) {
@@ -297,7 +297,7 @@ void HttpFront::offer_lane(Connection& connection, const HttpRequest& message,
   if (admitted) return admission_.hand_over(*admitted, connection.stream.detach(), request_id);
   const Error& error = admitted.error();
   note_refused_lane(connection, identity.identity, error, request_id);
-  say_last(connection, http_refusal(http_status(error.code()), error, request_id));
+  say_last(connection, http_refusal(lane_refusal(request, error)));
   connection.stream.close();
 }
 

@@ -3,7 +3,6 @@
 #include <boost/asio/post.hpp>
 #include <boost/beast/core/string.hpp>
 
-#include "cloud-gateway/api/api_message.hpp"
 #include "cloud-gateway/api/api_router.hpp"
 #include "tunnel-core/daemon/process.hpp"
 #include "tunnel-core/net/hello_proof.hpp"
@@ -58,19 +57,37 @@ Result<Carrier> carrier_of(const LaneRequest& request) {
   return Carrier::WebSocket;
 }
 
+/// The version of a HELLO that is not ours. Its first byte is all that other versions must have in common
+/// with this one.
+std::optional<unsigned> foreign_version(const LaneRequest& request) {
+  const auto bytes = from_hex(request.hello_hex);
+  if (!bytes || bytes->empty()) return std::nullopt;
+  const auto version = std::to_integer<unsigned>(bytes->front());
+  return version == kProtocolVersion ? std::nullopt : std::optional{version};
+}
+
 void refuse_on(TlsStream& stream, const Error& error, const std::string& request_id) {
-  const std::string text = http_refusal(http_status(error.code()), error, request_id);
+  const std::string text = http_refusal(error_response(error, request_id));
   if (stream.engine().seal(as_bytes(text))) stream.engine().flush();
   stream.close();
 }
 
 }  // namespace
 
-std::string http_refusal(int status, const Error& error, const std::string& request_id) {
-  const std::string body = error_response(status, error, request_id).body_text();
-  return "HTTP/1.1 " + std::to_string(status) + " " + std::string{reason_phrase(status)} +
-         "\r\nContent-Type: application/json\r\nConnection: close\r\nCulvert-Request-Id: " + request_id +
-         "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+ApiResponse lane_refusal(const LaneRequest& request, const Error& error) {
+  ApiResponse refusal = error_response(error, request.request_id);
+  if (refusal.status == 400 && foreign_version(request))
+    refusal.body["protocols"] = nlohmann::json::array({kProtocolVersion});
+  return refusal;
+}
+
+std::string http_refusal(const ApiResponse& refusal) {
+  const std::string body = refusal.body_text();
+  std::string text = "HTTP/1.1 " + std::to_string(refusal.status) + " " +
+                     std::string{reason_phrase(refusal.status)} +
+                     "\r\nContent-Type: application/json\r\nConnection: close\r\n";
+  for (const auto& [name, value] : refusal.headers) text += name + ": " + value + "\r\n";
+  return text + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
 }
 
 Result<LaneAdmission::Admitted> LaneAdmission::judge(const LaneRequest& request, const TlsEngine& tls) const {
@@ -81,12 +98,13 @@ Result<LaneAdmission::Admitted> LaneAdmission::judge(const LaneRequest& request,
   if (!session) return session.error();
   const auto bytes = from_hex(request.hello_hex);
   if (!bytes) return Error{Errc::UsageInvalid, "the header Culvert-Hello is not hexadecimal"};
+  if (const auto version = foreign_version(request)) {
+    return Error{Errc::UsageInvalid, "protocol version " + std::to_string(*version) +
+                                         " is not spoken here, only " + std::to_string(kProtocolVersion) +
+                                         "; use releases of agent and gateway that fit"};
+  }
   const auto hello = decode_hello(*bytes);
   if (!hello) return Error{Errc::UsageInvalid, hello.error().message()};
-  if (hello->version != kProtocolVersion) {
-    return Error{Errc::UsageInvalid,
-                 "protocol version " + std::to_string(hello->version) + " is not spoken here; protocols: 1"};
-  }
   const auto allowed = policy_.current()->authorise_site(request.identity, wall_now());
   if (!allowed) return Error{Errc::Unauthorized, allowed.error().message()};
   auto entry = registry_.find(*session);

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "cloud-gateway/api/api_message.hpp"
 #include "cloud-gateway/control/policy.hpp"
 #include "cloud-gateway/data/session_registry.hpp"
 #include "tunnel-core/net/lane_carrier.hpp"
@@ -55,7 +56,11 @@ class LaneAdmission {
   const ByteCount session_memory_;
 };
 
-/// A whole HTTP/1.1 refusal with its JSON body, after which the connection is closed.
-std::string http_refusal(int status, const Error& error, const std::string& request_id);
+/// What a lane's request is refused with: the error, and for a HELLO of another version the ones that are
+/// spoken here (docs/protocol.md §4).
+ApiResponse lane_refusal(const LaneRequest& request, const Error& error);
+
+/// A whole HTTP/1.1 refusal with its headers and JSON body, after which the connection is closed.
+std::string http_refusal(const ApiResponse& refusal);
 
 }  // namespace culvert

@@ -77,6 +77,10 @@ def hellos(port: int, identity: Path) -> None:
     check("half a HELLO is refused with 400", peer.ask_lane(hello=good[:20]) == 400)
     check("an empty HELLO is refused with 400", peer.ask_lane(hello=b"") == 400)
     check("another version is refused with 400", peer.ask_lane(hello=b"\x02" + good[1:]) == 400)
+    _, body = peer.refusal
+    check("and told the one that is spoken", body["protocols"] == [1] and body["error"]["code"] == "usage_invalid", body)
+    check("whatever its HELLO looks like behind the version", peer.ask_lane(hello=b"\x09") == 400
+          and peer.refusal[1].get("protocols") == [1], peer.refusal)
     # docs/protocol.md §3.1
     check("bytes behind the request are refused with 400", peer.ask_lane(behind=open_frame(2, "echo")) == 400)
     peer.session = bytes(8)

@@ -26,6 +26,9 @@ def scenario(folder: Path) -> None:
         check("and the second", peer.ask_lane(epoch=1, lane=2) == 101)
         # docs/protocol.md §3.6
         check("the third is refused with 429", peer.ask_lane(epoch=1, lane=3) == 429)
+        headers, body = peer.refusal  # docs/rest-api.md §2
+        check("and told when to come again", int(headers.get("retry-after", "0")) > 0
+              and body["error"]["code"] == "lane_limit_reached", peer.refusal)
         pair.provider("limit", "set", "few", "--lanes", "3")
         check("it comes in when the ceiling was raised", peer.ask_lane(epoch=1, lane=3) == 101)
         pair.provider("limit", "set", "few", "--lanes", "1")

@@ -129,6 +129,7 @@ class HandMadePeer:
         self.grant = grant = json.loads(body)
         self.session, self.secret = bytes.fromhex(grant["session_id"]), bytes.fromhex(grant["session_secret"])
         self.lane: Optional[Tls] = None
+        self.refusal: tuple[dict, dict] = ({}, {})  # Headers and body of the last ask_lane() that was refused.
         self._bytes = b""
 
     def proof(self, tls: Tls, label: bytes, epoch: int, lane: int) -> bytes:
@@ -156,6 +157,7 @@ class HandMadePeer:
         status, headers, rest = http(tls, "GET", path, more=more)
         if status != 101:
             tls.close()
+            self.refusal = headers, json.loads(rest)
             return status
         answer = bytes.fromhex(headers["culvert-hello"])
         if not hmac.compare_digest(answer[17:49], self.proof(tls, b"culvert/1 gateway", epoch, lane)):
