@@ -3,9 +3,10 @@
 
     source.raw -> qemu-img convert -> culvert-agent ==(line, cut once)== culvert-gateway -> qemu-nbd -> target.raw
 
-Ends with 0 when both images are equal. Stops everything it started, also on Ctrl-C.
+Ends with 0 when both images are equal. Stops everything it started, also on Ctrl-C and when its terminal is closed.
 """
 import argparse
+import contextlib
 import os
 import re
 import shutil
@@ -21,6 +22,7 @@ from local_pair import BIN, ROOT, LocalPair, PairError, Process, accepts, free_p
 
 MIB = 1 << 20
 CUT_AT_PERCENT = 40.0
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PROGRESS = re.compile(rb"\(([0-9.]+)/100%\)")
 
 
@@ -133,14 +135,23 @@ def demo(folder: Path, size_mib: int, down_seconds: float) -> None:
         say(f"streams reset: {resets}; qemu-img and qemu-nbd never noticed")
     except BaseException:
         if pair.agent is not None and pair.agent.log.exists():
-            say(f"\nlogs: {folder}/*.log")
+            with contextlib.suppress(OSError):  # The terminal may be gone.
+                say(f"\nlogs: {folder}/*.log")
         raise
     finally:
+        for each in STOPPING:
+            signal.signal(each, signal.SIG_IGN)  # A second one must not interrupt the tidying up.
         if nbd is not None:
             nbd.stop()
         pair.stop()
         for image in folder.glob("*.raw"):
             image.unlink()
+
+
+def leave(number: int, _frame: object) -> None:
+    for each in STOPPING:
+        signal.signal(each, signal.SIG_IGN)  # A terminal that closes may say so twice.
+    sys.exit(128 + number)
 
 
 def main() -> int:
@@ -149,7 +160,9 @@ def main() -> int:
     parser.add_argument("--down-seconds", type=float, default=3.0, help="how long the line is cut (default 3)")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "demo", help="where everything is put")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, leave)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup: it is to survive the terminal.
+        signal.signal(signal.SIGHUP, leave)
     for tool in ("qemu-img", "qemu-nbd"):
         if shutil.which(tool) is None:
             print(f"demo: {tool} is missing; run ./dev setup demo", file=sys.stderr)
