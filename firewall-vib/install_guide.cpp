@@ -17,6 +17,9 @@ std::string base_url(const GuideFacts& facts) {
                                 : fmt::format("http://{}:{}/", host, facts.depot_port);
 }
 
+/// Without it a host may fetch nothing; it lets out what http_client_reaches() says.
+constexpr const char* kMayFetch = "esxcli network firewall ruleset set -e true -r httpClient";
+
 /// What ESXi's own ruleset httpClient lets out.
 bool http_client_reaches(std::uint16_t port) {
   return port == 80 || port == 443;
@@ -38,12 +41,14 @@ InstallGuide install_guide(const GuideFacts& facts) {
     guide.depot_url = base + std::string{kDepotIndex};
     guide.vib_url = base + std::string{kDepotVib};
     guide.bundle_url = base + std::string{kDepotBundle};
-    guide.download = {
-        by_host ? fmt::format("wget -O {} {}", local_vib, guide.vib_url)
-                : fmt::format(
-                      "wget -O {} {}   # on another machine; copy it to {} of the host: ESXi's own ruleset "
+    if (by_host) {
+      guide.download = {kMayFetch, fmt::format("wget -O {} {}", local_vib, guide.vib_url)};
+    } else {
+      guide.download = {
+          fmt::format("wget -O {} {}   # on another machine; copy it to {} of the host: ESXi's own ruleset "
                       "httpClient lets out ports 80 and 443 only, not {}",
                       kDepotVib, guide.vib_url, local_vib, facts.depot_port)};
+    }
   } else {
     // Ports and version together: whenever this line is used, what it builds is what this version means.
     guide.download = {fmt::format(
@@ -52,8 +57,8 @@ InstallGuide install_guide(const GuideFacts& facts) {
   }
   guide.install = {"esxcli software acceptance set --level=CommunitySupported"};
   if (by_host) {
-    // A host may fetch nothing before its own ruleset for that is on.
-    guide.install.push_back("esxcli network firewall ruleset set -e true -r httpClient");
+    // Again: who takes the URL needs no download, and skips it.
+    guide.install.push_back(fmt::format("{}   # unless done for the download", kMayFetch));
     guide.install.push_back(fmt::format("esxcli software vib install -v {}", guide.vib_url));
     guide.install.push_back(
         fmt::format("esxcli software vib install -d {} -n {}   # instead: by way of the depot's index",
@@ -62,10 +67,11 @@ InstallGuide install_guide(const GuideFacts& facts) {
     guide.install.push_back(fmt::format("esxcli software vib install -v {}", local_vib));
   }
   guide.install.emplace_back("esxcli network firewall refresh");
-  guide.check = {
-      fmt::format("esxcli software vib get -n {}", kVibName),
-      fmt::format("esxcli network firewall ruleset rule list -r {}", kRulesetId),
-      fmt::format("nc -z {} {}", facts.host, facts.ports.empty() ? 10000 : facts.ports.front().first)};
+  guide.check = {fmt::format("esxcli software vib get -n {}", kVibName),
+                 fmt::format("esxcli network firewall ruleset rule list -r {}", kRulesetId)};
+  // The pool alone is not listened on: only a forward answers.
+  if (!facts.forwards.empty())
+    guide.check.push_back(fmt::format("nc -z {} {}", facts.host, facts.forwards.front().first));
   guide.remove = {fmt::format("esxcli software vib remove -n {}", kVibName),
                   "esxcli network firewall refresh"};
   guide.without_vib = {"esxcli network firewall ruleset set -e true -r HBR   # first, on the ESXi host"};

@@ -1,24 +1,46 @@
 #!/usr/bin/env python3
 """The depot of culvert-agent: curl downloads VIB, bundle and index, directly, in parts, and through a CONNECT that curl
 finds no fault with; nothing else can be asked for; forwards change the VIB and its version; a taken port, a depot that is
-switched off and one without an agent are said by `culvert-agent firewall`."""
+switched off and one without an agent are said by `culvert-agent firewall`. In a network namespace of its own where one can
+be made: there port 80, which ESXi hosts can fetch from, is free."""
 import json
+import os
 import re
 import shlex
 import shutil
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 from support.depot import configure, curl
 from support.scenario import LocalPair, Skip, agent, check, free_port, main, refuses, run, wait_for_log, wait_until
 
+INSIDE = "CULVERT_TEST_DEPOT_NAMESPACE"
+LET_OUT = "esxcli network firewall ruleset set -e true -r httpClient"
+
+
+def enter_namespace() -> None:
+    """Becomes this script again in a namespace; without one, only what needs port 80 is left out."""
+    wanted = ["unshare", "-n"] if os.geteuid() == 0 else ["unshare", "-Urn"]
+    if shutil.which("ip") and shutil.which("unshare") and subprocess.run([*wanted, "ip", "link", "set", "lo", "up"],
+                                                                         capture_output=True, check=False).returncode == 0:
+        os.environ[INSIDE] = "1"
+        os.execvp(wanted[0], [*wanted, sys.executable, *sys.argv])
+
 
 def scenario(folder: Path) -> None:
+    if INSIDE in os.environ:
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     if shutil.which("curl") is None:
         raise Skip("curl is not installed")
     pair = LocalPair(folder / "pair")
     try:
         pair.start_new()
+        if INSIDE in os.environ:
+            fetched_by_hosts(pair, folder)
+        else:
+            print("left out, as no network namespace can be made here: the depot on port 80")
         pair.agent.stop()
         port = free_port()
         original = pair.agent_config.read_text()
@@ -61,11 +83,42 @@ def downloads(pair: LocalPair, port: int, folder: Path) -> None:
         got = curl("-f", *proxy, "-x", f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port}/culvert-firewall.vib")
         check(f"by way of a proxy, {'with CONNECT' if proxy else 'in absolute form'}", got.stdout == whole, got.stderr)
     text = agent("firewall", "--host", "agent.example.net", "--config", pair.agent_config)
-    for piece in ("wget", "esxcli software vib install -v http://agent.example.net", "ruleset rule list -r culvert",
-                  "vib remove -n culvert-firewall", "Secure Boot", "--port 31031", "--port 44046"):
+    for piece in ("wget", "# on another machine", "esxcli software vib install -v /tmp/culvert-firewall.vib",
+                  "ruleset rule list -r culvert", "vib remove -n culvert-firewall", "Secure Boot", "--port 31031",
+                  "--port 44046"):
         check(f"firewall shows '{piece}'", piece in text.out, text)
+    check("no host is told to fetch from a port that it cannot reach", "vib install -v http" not in text.out
+          and "vib install -d" not in text.out and "httpClient\n" not in text.out, text)
+    check("without a forward nothing is dialled", not any(line.startswith("nc ") for line in shown["commands"]["check"]), shown)
     for host in ("a;b", "a..b", "::::", "-x", ".a"):
         refuses(f"the host {host}", agent("firewall", f"--host={host}", "--config", pair.agent_config), 2, host)
+
+
+def fetched_by_hosts(pair: LocalPair, folder: Path) -> None:
+    """Port 80, which nobody has to configure: hosts fetch by URL, once their own firewall lets them out."""
+    shown = report(pair)
+    check("the depot serves on port 80", (shown["depot"]["state"], shown["depot"]["port"]) == ("serving", 80), shown)
+    download, install = shown["commands"]["download"], shown["commands"]["install"]
+    for lines in (download, install):
+        fetching = [at for at, line in enumerate(lines) if "http://" in line]
+        check("a host is let out before it fetches",
+              fetching and any(line.startswith(LET_OUT) for line in lines[:fetching[0]]), lines)
+    check("which is the first line of all", download[0] == LET_OUT, download)
+    whole = folder / "by-host.vib"
+    for start in ("wget -O /tmp/culvert-firewall.vib http://localhost/", "esxcli software vib install -v http://localhost/"):
+        line = next(line for line in download + install if line.startswith(start))
+        got = curl("-f", "-o", whole, line.split()[-1])
+        check(f"what '{line}' fetches is the VIB", got.returncode == 0 and run("culvert-vib", "verify", whole).code == 0, got)
+    line = next(line for line in install if line.startswith("esxcli software vib install -d "))
+    url = line.split()[5]
+    check(f"'{line}' names the index", url == shown["urls"]["index"] == "http://localhost/index.xml"
+          and shlex.split(line, comments=True)[-2:] == ["-n", "culvert-firewall"], line)
+    index = curl("-f", url)
+    check("which is there", index.returncode == 0 and b"vendor-index.xml" in index.stdout, index)
+    text = agent("firewall", "--host", "agent.example.net", "--config", pair.agent_config).out
+    wget = "wget -O /tmp/culvert-firewall.vib http://agent.example.net/"
+    check("people see the same", LET_OUT in text.partition(wget)[0] and wget in text
+          and "vib install -d http://agent.example.net/index.xml -n culvert-firewall" in text, text)
 
 
 def refused(port: int) -> None:
@@ -96,6 +149,7 @@ def forwards_change_it(pair: LocalPair, port: int) -> None:
     pair.add_forward("db", free_port(), 31031)
     after = report(pair)
     check("a forward outside the pool is opened too", {"first": 31031, "last": 31031} in after["ports"], after["ports"])
+    check("the check dials the forward", after["commands"]["check"][-1] == "nc -z localhost 31031", after["commands"])
     check("no VIB is needed for a port that ESXi lets out", after["vib"]["needed"] is False)
 
     def number(shown: dict) -> int:
@@ -158,4 +212,6 @@ def off(pair: LocalPair, original: str) -> None:
         refuses(f"[depot] {line}", agent("run", "--config", pair.agent_config), 2, str(pair.agent_config), piece)
 
 
+if INSIDE not in os.environ:
+    enter_namespace()
 main(scenario)

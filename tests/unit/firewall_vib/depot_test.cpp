@@ -246,3 +246,28 @@ TEST_CASE("Guide: it knows when no VIB is needed, and how to do without a depot"
   CHECK_THAT(install_guide(facts).download.front(),
              Contains("culvert-vib build --ports 10000-10010,31031 --vib-version 0.1.0-7 "));
 }
+
+TEST_CASE("Guide: a host is let out before it fetches anything", "[vib][depot]") {
+  const std::string let_out = "esxcli network firewall ruleset set -e true -r httpClient";
+  const GuideFacts facts{"agent", 80, true, parse_ports("10000-10010").value(), {}, "0.1.0-7"};
+  const InstallGuide guide = install_guide(facts);
+  for (const auto& lines : {guide.download, guide.install}) {
+    bool may_fetch = false;
+    for (const std::string& line : lines) {
+      if (line.find("http://") != std::string::npos) CHECK(may_fetch);
+      may_fetch = may_fetch || line.find(let_out) == 0;
+    }
+    CHECK(may_fetch);
+  }
+  CHECK(guide.download.front() == let_out);
+}
+
+TEST_CASE("Guide: the check dials a forward's port, and nothing where there is no forward", "[vib][depot]") {
+  GuideFacts facts{"agent",  80, true, parse_ports("10000-10010,31031").value(), parse_ports("31031").value(),
+                   "0.1.0-7"};
+  CHECK(install_guide(facts).check.back() == "nc -z agent 31031");
+  facts.forwards = parse_ports("10003,31031").value();
+  CHECK(install_guide(facts).check.back() == "nc -z agent 10003");
+  facts.forwards.clear();
+  for (const std::string& line : install_guide(facts).check) CHECK_THAT(line, !Contains("nc "));
+}
