@@ -208,6 +208,24 @@ bool is_clocks_fault(const GatewayFacts& facts, const PresentedCertificate& show
   return *time >= shown.not_before && *time <= shown.not_after;
 }
 
+/// Whether renewal is late: programs that renew certificates do so by the last third of their life at the
+/// latest.
+bool ends_soon(const PresentedCertificate& shown, certs::UtcTime now) {
+  const auto left = shown.not_after - now;
+  return left >= certs::Lifetime{} && left < kGatewayCertificateWarning &&
+         left < (shown.not_after - shown.not_before) / 3;
+}
+
+Finding gateway_certificate_ends_soon(const PresentedCertificate& shown, certs::UtcTime now) {
+  const auto days = std::chrono::duration_cast<std::chrono::hours>(shown.not_after - now).count() / 24;
+  return {"gateway_certificate_ends_soon",
+          days == 0 ? std::string{"the gateway's certificate ends within a day"}
+                    : fmt::format("the gateway's certificate ends in {} day{}", days, days == 1 ? "" : "s"),
+          fmt::format("it ends at {}, now it is {}", certs::utc_text(shown.not_after), certs::utc_text(now)),
+          "tell the provider, who has to renew it: a gateway does not by itself; nothing is to be done here",
+          /*note=*/true};
+}
+
 }  // namespace
 
 std::vector<Finding> conclude_gateway(const GatewayFacts& facts) {
@@ -234,7 +252,14 @@ std::vector<Finding> conclude_gateway(const GatewayFacts& facts) {
   } else if (!facts.reply->is_gateway_health()) {
     findings.push_back(not_a_gateway(facts, seen_reply(*facts.reply)));
   }
+  const bool believed = findings.empty() && facts.certificate && !facts.certificate->verdict;
   if (ahead) findings.push_back(clock_skew(facts, *ahead));
+  if (believed) {
+    // A wrong clock here shall not blame the certificate.
+    const certs::UtcTime now = ahead ? *facts.reply->time() : facts.asked_at;
+    if (ends_soon(*facts.certificate, now))
+      findings.push_back(gateway_certificate_ends_soon(*facts.certificate, now));
+  }
   return findings;
 }
 

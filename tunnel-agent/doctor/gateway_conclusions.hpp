@@ -10,8 +10,11 @@ namespace culvert {
 
 constexpr std::chrono::seconds kClockTolerance{60};
 
-/// At most one finding about the way there (the first obstacle hides the others), and beside it one about
-/// the clock.
+/// What is left of the gateway's certificate when the doctor notes it, unless it never had much more.
+constexpr certs::Lifetime kGatewayCertificateWarning = certs::days(14);
+
+/// At most one obstacle on the way there (the first hides the others), and beside it one finding about the
+/// clock; without an obstacle a note about the certificate, last.
 std::vector<Finding> conclude_gateway(const GatewayFacts& facts);
 
 }  // namespace culvert

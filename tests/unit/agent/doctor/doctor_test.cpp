@@ -138,6 +138,27 @@ TEST_CASE("Doctor: a wrong clock is blamed only where the certificate is in time
   CHECK(conclude_gateway(facts).empty());
 }
 
+TEST_CASE("Doctor: a gateway's certificate that should have been renewed by now is a note", "[doctor]") {
+  GatewayFacts facts = healthy();
+  facts.certificate->not_before = kNoon - certs::days(383);
+  facts.certificate->not_after = kNoon + kGatewayCertificateWarning;
+  CHECK(conclude_gateway(facts).empty());
+  facts.certificate->not_after -= std::chrono::seconds{1};
+  const std::vector<Finding> findings = conclude_gateway(facts);
+  CHECK(ids(findings) == Ids{"gateway_certificate_ends_soon"});
+  CHECK(is_healthy(findings));
+  CHECK(findings.front().cause == "the gateway's certificate ends in 13 days");
+  // A short life is no late renewal.
+  facts.certificate->not_before = kNoon - certs::days(1);
+  facts.certificate->not_after = kNoon + certs::days(5);
+  CHECK(conclude_gateway(facts).empty());
+  // By the gateway's clock it has time left.
+  facts.certificate->not_before = kNoon - certs::days(30);
+  facts.certificate->not_after = kNoon + certs::days(60);
+  facts.asked_at = kNoon + certs::days(55);
+  CHECK(ids(conclude_gateway(facts)) == Ids{"clock_skew"});
+}
+
 TEST_CASE("Doctor: a portal, another server and a server without TLS are told apart", "[doctor]") {
   CHECK(with_reply("HTTP/1.1 302 Found\r\nLocation: https://login.hotel.example/x\r\n\r\n") ==
         Ids{"captive_portal"});
