@@ -13,6 +13,7 @@
 #include "tunnel-core/daemon/cli.hpp"
 #include "tunnel-core/daemon/data_dir.hpp"
 #include "tunnel-core/daemon/files.hpp"
+#include "tunnel-core/daemon/usage_error.hpp"
 
 namespace culvert::certs {
 
@@ -175,7 +176,9 @@ void add_issuing_commands(CLI::App& app, Options& options, Action& action) {
   server->add_option("--authority", options.dir, "Directory made by init-root")->required();
   server->add_option("--name", options.names, "Host name or IP address; may be given several times")
       ->required();
-  server->add_option("--out", options.out, "Directory for server.key and server.pem")->required();
+  server->add_option("--out", options.out, "Directory for server.key and server.pem")
+      ->required()
+      ->check(not_empty());
   server->add_option("--days", options.days, "Lifetime in days (default 397)")->check(CLI::Range(1, 36525));
   server->footer(
       "Prints the path of the certificate chain.\n"
@@ -191,7 +194,9 @@ void add_issuing_commands(CLI::App& app, Options& options, Action& action) {
   site->add_option("--org", options.identity.org, "Organization")->required();
   site->add_option("--site", options.identity.site, "Site")->required();
   site->add_option("--request", options.request, "Certificate request (PEM); without it a key is made");
-  site->add_option("--out", options.out, "Directory for site.pem, and site.key when one is made")->required();
+  site->add_option("--out", options.out, "Directory for site.pem, and site.key when one is made")
+      ->required()
+      ->check(not_empty());
   site->add_option("--days", options.days, "Lifetime in days (default 90)")->check(CLI::Range(1, 36525));
   site->footer(
       "Prints the path of the certificate chain. A gateway lets in only sites of its own store.\n"

@@ -25,7 +25,8 @@ void declare_row_choice(CLI::App& app, CommandOptions& options) {
   app.add_option("--product", options.product,
                  "Rows of one product: culvert, vsphere-replication, backup-exec");
   app.add_option("--catalogue", options.catalogue, "Another catalogue than the built-in one (TOML)")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check(not_empty());
   app.add_option("--set", options.set, "Other ports for a changeable row; may be given several times")
       ->type_name("ROW=PORTS");
 }
@@ -59,17 +60,19 @@ void declare_rules(CLI::App& app, CommandOptions& options) {
   rules
       ->add_option("--config", options.config,
                    "agent.toml: the agent's ports are its port_pool and its forwards'")
-      ->type_name("PATH");
-  rules->add_option("--out", options.out, "File to write (default: standard output)")->type_name("FILE");
+      ->type_name("PATH")
+      ->check(not_empty());
+  rules->add_option("--out", options.out, "File to write (default: standard output)")
+      ->type_name("FILE")
+      ->check(not_empty());
 }
 
 void declare_vib_choice(CLI::App& app, CommandOptions& options) {
   CLI::Option* ports =
-      app.add_option("--ports", options.ports, "What to open (default 10000-10010)")
-          ->check(CLI::Validator{
-              [](const std::string& text) { return std::string{text.empty() ? "names no port" : ""}; }, {}});
+      app.add_option("--ports", options.ports, "What to open (default 10000-10010)")->check(not_empty());
   app.add_option("--config", options.config, "agent.toml: open its port_pool and the ports of its forwards")
       ->type_name("PATH")
+      ->check(not_empty())
       ->excludes(ports);
   app.add_option("--vib-version", options.vib_version,
                  "Version, like 1.0.0-1; has to rise for hosts to take an update (default " CULVERT_VERSION
@@ -79,11 +82,13 @@ void declare_vib_choice(CLI::App& app, CommandOptions& options) {
   app.add_option("--replaces", options.replaces,
                  "A VIB that goes when this one comes; may be given several times")
       ->type_name("NAME");
-  CLI::Option* key =
-      app.add_option("--key", options.key, "Signs with this PEM key, mode 0600")->type_name("FILE");
+  CLI::Option* key = app.add_option("--key", options.key, "Signs with this PEM key, mode 0600")
+                         ->type_name("FILE")
+                         ->check(not_empty());
   CLI::Option* certificate =
       app.add_option("--certificate", options.certificate, "The signer's certificate, then its issuers (PEM)")
-          ->type_name("FILE");
+          ->type_name("FILE")
+          ->check(not_empty());
   key->needs(certificate);
   certificate->needs(key);
   app.add_option("--acceptance-level", options.acceptance_level,
@@ -91,14 +96,16 @@ void declare_vib_choice(CLI::App& app, CommandOptions& options) {
 }
 
 void declare_vib(CLI::App& app, CommandOptions& options) {
-  CLI::App* build =
-      command(app, "build", "Build the VIB that opens the agent's ports on ESXi hosts",
-              "Prints the path of the file. The same options give the same bytes.\n"
-              "Example:\n  culvert-vib build --config /etc/culvert/agent.toml --out culvert-firewall.vib");
+  CLI::App* build = command(
+      app, "build", "Build the VIB that opens the agent's ports on ESXi hosts",
+      "Prints the path of the file. The same options give the same bytes, unsigned or with an RSA key;\n"
+      "an ECDSA signature differs each time.\n"
+      "Example:\n  culvert-vib build --config /etc/culvert/agent.toml --out culvert-firewall.vib");
   declare_vib_choice(*build, options);
   build->add_option("--out", options.out, "File, or a directory for a file named after the VIB")
       ->required()
-      ->type_name("PATH");
+      ->type_name("PATH")
+      ->check(not_empty());
   CLI::App* bundle =
       command(app, "bundle", "Build the offline bundle (zip) for esxcli -d and Lifecycle Manager",
               "Prints the path of the file.\n"
@@ -106,7 +113,8 @@ void declare_vib(CLI::App& app, CommandOptions& options) {
   declare_vib_choice(*bundle, options);
   bundle->add_option("--out", options.out, "File, or a directory for culvert-firewall-bundle.zip")
       ->required()
-      ->type_name("PATH");
+      ->type_name("PATH")
+      ->check(not_empty());
   CLI::App* depot =
       command(app, "depot", "Build an online depot: a directory for any web server",
               "Prints the path of its index.xml. culvert-agent serves such a depot by itself.\n"
@@ -114,7 +122,8 @@ void declare_vib(CLI::App& app, CommandOptions& options) {
   declare_vib_choice(*depot, options);
   depot->add_option("--out", options.out, "A directory that does not exist yet")
       ->required()
-      ->type_name("DIR");
+      ->type_name("DIR")
+      ->check(not_empty());
 }
 
 void declare_looking(CLI::App& app, CommandOptions& options) {
@@ -126,7 +135,8 @@ void declare_looking(CLI::App& app, CommandOptions& options) {
   for (CLI::App* look : {inspect, verify}) {
     look->add_option("FILE", options.file, "The .vib file")->required();
     look->add_option("--trust", options.trust, "Roots (PEM) that have to vouch for the signer")
-        ->type_name("FILE");
+        ->type_name("FILE")
+        ->check(not_empty());
     look->add_flag("--json", options.json, "One JSON object");
   }
 }
@@ -141,11 +151,12 @@ void declare(CLI::App& app, CommandOptions& options) {
   declare_looking(app, options);
 }
 
-Result<void> dispatch(const CLI::App& app, const CommandOptions& options, std::ostream& out) {
+Result<void> dispatch(const CLI::App& app, const CommandOptions& options, const VibCli& to) {
+  std::ostream& out = to.out;
   if (app.got_subcommand("rules")) return make_rules(options, out);
-  if (app.got_subcommand("build")) return build_vib_file(options, out);
-  if (app.got_subcommand("bundle")) return build_bundle(options, out);
-  if (app.got_subcommand("depot")) return build_depot(options, out);
+  if (app.got_subcommand("build")) return build_vib_file(options, out, to.err);
+  if (app.got_subcommand("bundle")) return build_bundle(options, out, to.err);
+  if (app.got_subcommand("depot")) return build_depot(options, out, to.err);
   if (app.got_subcommand("inspect")) return inspect_vib(options, out);
   if (app.got_subcommand("verify")) return verify_vib(options, out);
   return show_ports(options, out);
@@ -170,7 +181,7 @@ int VibCli::execute(const std::vector<std::string>& arguments) const {
     err << kProgram << ": " << escape_controls(usage_error(app, error).text()) << "\n";
     return kExitUsage;
   }
-  if (const auto done = dispatch(app, options, out); !done) return report_error(kProgram, done.error());
+  if (const auto done = dispatch(app, options, *this); !done) return report_error(kProgram, done.error());
   out.flush();
   if (out.good()) return kExitDone;
   return report_error(kProgram, Error{Errc::IoFailed, "cannot write the result to standard output"});

@@ -1,5 +1,6 @@
 #include "firewall-vib/signature.hpp"
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
@@ -66,6 +67,12 @@ std::string subject_of(X509* certificate) {
   char* data = nullptr;
   const long size = BIO_get_mem_data(out.get(), &data);
   return std::string(data, static_cast<std::size_t>(size));
+}
+
+std::string utc_text(const ASN1_TIME* time) {
+  std::tm parts{};
+  if (ASN1_TIME_to_tm(time, &parts) != 1) return "an unknown time";
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", parts);
 }
 
 Error broken(const std::string& why) {
@@ -136,6 +143,19 @@ Result<std::string> VibSigner::sign(std::string_view content) const {
   char* data = nullptr;
   const long size = BIO_get_mem_data(out.get(), &data);
   return std::string(data, static_cast<std::size_t>(size));
+}
+
+std::optional<std::string> VibSigner::out_of_time(std::chrono::sys_seconds now) const {
+  X509* const certificate = impl_->certificates.front().get();
+  const ASN1_TIME* const first = X509_get0_notBefore(certificate);
+  const ASN1_TIME* const last = X509_get0_notAfter(certificate);
+  const std::time_t at = std::chrono::system_clock::to_time_t(now);
+  const bool expired = ASN1_TIME_cmp_time_t(last, at) < 0;
+  if (!expired && ASN1_TIME_cmp_time_t(first, at) <= 0) return {};
+  return fmt::format(
+      "the certificate of '{}' {} (valid from {} to {}): `culvert-vib verify --trust` refuses this "
+      "signature, and so do hosts that check it; sign with a valid one",
+      subject_of(certificate), expired ? "has expired" : "is not valid yet", utc_text(first), utc_text(last));
 }
 
 Result<SignatureCheck> check_signature(std::string_view pem, std::string_view content,

@@ -1,7 +1,9 @@
 // sig.pkcs7 of a VIB: a detached signature over the exact bytes of descriptor.xml, as PEM.
 #pragma once
 
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -19,6 +21,9 @@ class VibSigner {
   /// time.
   /// @error InternalError when OpenSSL cannot.
   Result<std::string> sign(std::string_view content) const;
+
+  /// What to warn of when the signer's certificate is not valid at that time; signing works nevertheless.
+  std::optional<std::string> out_of_time(std::chrono::sys_seconds now) const;
 
  private:
   struct Impl;

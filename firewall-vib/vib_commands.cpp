@@ -2,12 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <ostream>
 
 #include "firewall-vib/agent_ports.hpp"
 #include "firewall-vib/depot_tree.hpp"
 #include "firewall-vib/vib_print.hpp"
 #include "tunnel-core/daemon/files.hpp"
+#include "tunnel-core/obs/log_line.hpp"
 
 namespace culvert::firewall {
 
@@ -24,7 +26,7 @@ Result<PortRanges> chosen_ports(const CommandOptions& options) {
   return parse_ports(options.ports.empty() ? std::string{kDefaultPool} : options.ports);
 }
 
-Result<std::optional<VibSigner>> chosen_signer(const CommandOptions& options) {
+Result<std::optional<VibSigner>> chosen_signer(const CommandOptions& options, std::ostream& err) {
   if (options.key.empty()) return std::optional<VibSigner>{};
   auto key = read_secret_file(options.key);
   if (!key) return std::move(key).error();
@@ -32,6 +34,9 @@ Result<std::optional<VibSigner>> chosen_signer(const CommandOptions& options) {
   if (!certificates) return std::move(certificates).error();
   auto signer = VibSigner::from_pem(*key, *certificates);
   if (!signer) return std::move(signer).error();
+  const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+  if (const auto warning = signer->out_of_time(now))
+    err << "culvert-vib: warning: " << escape_controls(*warning) << "\n";
   return std::optional<VibSigner>{std::move(*signer)};
 }
 
@@ -64,10 +69,10 @@ fs::path output_path(const fs::path& out, const std::string& own_name) {
   return fs::is_directory(out, failed) ? out / own_name : out;
 }
 
-Result<BuiltVib> described_vib(const CommandOptions& options) {
+Result<BuiltVib> described_vib(const CommandOptions& options, std::ostream& err) {
   auto ports = chosen_ports(options);
   if (!ports) return std::move(ports).error();
-  const auto signer = chosen_signer(options);
+  const auto signer = chosen_signer(options, err);
   if (!signer) return signer.error();
   FirewallVib request;
   request.ports = std::move(*ports);
@@ -80,15 +85,15 @@ Result<BuiltVib> described_vib(const CommandOptions& options) {
   return build_vib(request, signer->has_value() ? &**signer : nullptr);
 }
 
-Result<void> build_vib_file(const CommandOptions& options, std::ostream& out) {
-  const auto vib = described_vib(options);
+Result<void> build_vib_file(const CommandOptions& options, std::ostream& out, std::ostream& err) {
+  const auto vib = described_vib(options, err);
   if (!vib) return vib.error();
   const fs::path path = output_path(options.out, vib->file_name());
   return write_out(path, vib->bytes, out);
 }
 
-Result<void> build_bundle(const CommandOptions& options, std::ostream& out) {
-  const auto vib = described_vib(options);
+Result<void> build_bundle(const CommandOptions& options, std::ostream& out, std::ostream& err) {
+  const auto vib = described_vib(options, err);
   if (!vib) return vib.error();
   const auto bundle = offline_bundle(*vib);
   if (!bundle) return bundle.error();
@@ -96,8 +101,8 @@ Result<void> build_bundle(const CommandOptions& options, std::ostream& out) {
   return write_out(path, *bundle, out);
 }
 
-Result<void> build_depot(const CommandOptions& options, std::ostream& out) {
-  const auto vib = described_vib(options);
+Result<void> build_depot(const CommandOptions& options, std::ostream& out, std::ostream& err) {
+  const auto vib = described_vib(options, err);
   if (!vib) return vib.error();
   const auto files = online_depot(*vib);
   if (!files) return files.error();

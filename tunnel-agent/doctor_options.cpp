@@ -2,16 +2,9 @@
 
 #include <fmt/format.h>
 
+#include "tunnel-core/daemon/usage_error.hpp"
+
 namespace culvert {
-
-namespace {
-
-/// An empty variable of a script is a mistake, not a wish for the default.
-CLI::Validator not_empty() {
-  return {[](const std::string& text) { return std::string{text.empty() ? "it is empty" : ""}; }, {}};
-}
-
-}  // namespace
 
 void declare_doctor(CLI::App& doctor, DoctorOptions& options) {
   doctor.add_flag("--json", options.json, "One JSON object on standard output");

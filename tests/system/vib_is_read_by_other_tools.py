@@ -148,11 +148,48 @@ def signed(folder: Path) -> None:
     target = folder / "never.vib"
     refuses("a key of somebody else", vib("build", "--out", target, "--key", other_key, "--certificate", cert), 1,
             "not that of the first certificate")
+    out_of_time(folder, cert, key)
+    ecdsa(folder)
     key.chmod(0o644)
     refuses("a key that others can read", vib("build", "--out", target, "--key", key, "--certificate", cert), 2, "chmod 600")
     refuses("a key without a certificate", vib("build", "--out", target, "--key", key), 2)
     refuses("a level without a key", vib("build", "--out", target, "--acceptance-level", "partner"), 2, "--key")
     check("none of them left a file", not target.exists())
+
+
+def out_of_time(folder: Path, cert: Path, key: Path) -> None:
+    """A certificate that has expired, or is not valid yet, is warned of in one line; the VIB is built."""
+    config = folder / "ca.cnf"
+    (folder / "ca.db").write_text("")
+    config.write_text("[ca]\ndefault_ca = x\n[x]\npolicy = p\nunique_subject = no\nrand_serial = yes\n"
+                      f"database = {folder / 'ca.db'}\n[p]\ncommonName = optional\n")
+    tool("openssl", "req", "-new", "-key", key, "-subj", "/CN=Late", "-out", folder / "late.csr")
+    for name, first, last, words in (("expired", "20200101000000Z", "20210101000000Z", ("has expired", "2021-01-01T00:00:00Z")),
+                                     ("early", "20990101000000Z", "20991231000000Z", ("not valid yet", "2099-01-01T00:00:00Z"))):
+        late = folder / f"{name}.pem"
+        tool("openssl", "ca", "-batch", "-config", config, "-selfsign", "-keyfile", key, "-md", "sha256", "-notext",
+             "-in", folder / "late.csr", "-startdate", first, "-enddate", last, "-out", late, "-outdir", folder)
+        for command in ("build", "bundle", "depot"):
+            made = folder / f"{name}-{command}"
+            done = vib(command, "--out", made, "--key", key, "--certificate", late)
+            check(f"{command} with a certificate that is {name}: {done.err.strip()[:120]}", done.code == 0 and made.exists()
+                  and len(done.err.splitlines()) == 1 and all(word in done.err for word in ("CN=Late", "verify", *words)), done)
+        done = vib("verify", folder / f"{name}-build", "--trust", late)
+        check("and verify refuses it, as was said", done.code == 1 and "sig.pkcs7 does not hold" in done.out, done)
+    done = vib("build", "--out", folder / "in-time.vib", "--key", key, "--certificate", cert)
+    check("a valid one is not warned of", done.code == 0 and not done.err, done)
+
+
+def ecdsa(folder: Path) -> None:
+    key, cert = folder / "ec.key", folder / "ec.pem"
+    tool("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=EC",
+         "-days", "2", "-keyout", key, "-out", cert)
+    key.chmod(0o600)
+    words = ("--key", key, "--certificate", cert)
+    one, two = (build(folder / f"{name}.vib", *words) for name in ("ec1", "ec2"))
+    check("an ECDSA signature differs each time, as the help says", one != two and "ECDSA" in vib("build", "--help").out)
+    done = vib("verify", folder / "ec2.vib", "--trust", cert)
+    check("and holds", done.code == 0, done)
 
 
 def foreign(folder: Path) -> None:
@@ -257,6 +294,9 @@ def refusals(folder: Path) -> None:
                   ["--release-date", "now"], ["--acceptance-level", "best"], ["--replaces", "<"],
                   ["--ports", "80", "--config", "x.toml"]):
         refuses(f"build {' '.join(words)}", vib("build", "--out", target, *words), 2)
+    for words in (["build"], ["bundle"], ["depot"], ["rules", "--for", "csv", "--role", "agent"]):
+        refuses(f"{words[0]} into an empty path", vib(*words, "--out", ""), 2, "--out")
+    refuses("an empty path of a configuration", vib("build", "--out", target, "--config", ""), 2, "--config")
     refuses("a directory that is not there", vib("build", "--out", folder / "no/where.vib"), 1, "where.vib")
     refuses("a disk without room", without_room("build", "--out", target), 1, "free some space")
     refuses("a depot without room", without_room("depot", "--out", target), 1, "free some space")

@@ -32,4 +32,8 @@ Error usage_error(const CLI::App& app, const CLI::ParseError& error) {
   return {Errc::UsageInvalid, what_is_wrong(app, error) + "; see '" + understood(app) + " --help'"};
 }
 
+CLI::Validator not_empty() {
+  return {[](const std::string& text) { return std::string{text.empty() ? "it is empty" : ""}; }, {}};
+}
+
 }  // namespace culvert

@@ -1,4 +1,4 @@
-// One line for a command line that CLI11 could not read. Apart from cli.hpp, which needs no CLI11.
+// Wrong words on a command line, and one line for them. Apart from cli.hpp, which needs no CLI11.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -11,5 +11,8 @@ namespace culvert {
 /// @param app  the program's, after its parse() has thrown `error`; its name is the program's.
 /// @return UsageInvalid
 Error usage_error(const CLI::App& app, const CLI::ParseError& error);
+
+/// For ->check(): an empty variable of a script is a mistake, not a wish for the default.
+CLI::Validator not_empty();
 
 }  // namespace culvert

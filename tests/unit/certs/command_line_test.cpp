@@ -56,6 +56,15 @@ TEST_CASE("The commands make a working set of authorities, server and site", "[c
   CHECK(unwrap(load_pair(gateway, "server")).chain == server.chain);
 }
 
+TEST_CASE("An empty --out is wrong usage, and nothing is made", "[certs][command]") {
+  const TemporaryDirectory dir;
+  const std::string authorities = (dir.path() / "ca").string();
+  REQUIRE(run({"init-root", "--dir", authorities}).exit_code == 0);
+  CHECK(run({"issue-server", "--authority", authorities, "--name", "gw", "--out", ""}).exit_code == 2);
+  CHECK(run({"issue-site", "--authority", authorities, "--org", "o", "--site", "s", "--out", ""}).exit_code ==
+        2);
+}
+
 TEST_CASE("A site's certificate for a request comes without a key", "[certs][command]") {
   const TemporaryDirectory dir;
   const std::string authorities = (dir.path() / "ca").string();
