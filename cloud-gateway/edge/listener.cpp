@@ -45,6 +45,9 @@ Result<std::unique_ptr<Listener>> Listener::open(boost::asio::io_context& io, co
   acceptor.open(endpoint.protocol(), error);
   if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
   if (!error && ip.is_v6()) acceptor.set_option(boost::asio::ip::v6_only(true), error);
+  // Accepted sockets inherit it. An answer goes out in several small pieces, and each would wait a round trip
+  // for the one before.
+  if (!error) acceptor.set_option(tcp::no_delay(true), error);
   if (!error) acceptor.bind(endpoint, error);
   if (!error) acceptor.listen(1024, error);
   if (error) return describe(address.to_text(), error);
