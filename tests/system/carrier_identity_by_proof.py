@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Middleboxes that do not let ALPN culvert/1 pass: by an alert, a cut or silence. The agent proves its identity by a
 signature, for calls and lanes; a removed site stays out; the proof is worth nothing to somebody who ends TLS."""
+import json
 import socket
 import ssl
 import time
@@ -8,7 +9,7 @@ import time
 from support.connect_proxy import ConnectProxy
 from support.play import Scenario, play
 from support.proxied import carries, pair_with_echo, set_section, wait_for_session, wait_for_trouble
-from support.scenario import check, log_of, wait_until
+from support.scenario import agent, check, log_of, wait_until
 from support.tls_front import Seen, TlsFront, key_of
 
 ALERT = bytes((21, 3, 3, 0, 2, 2, 120))  # Fatal: no_application_protocol.
@@ -44,6 +45,9 @@ def scenario(scene: Scenario) -> None:
             wait_for_session(pair, 60)
             check(f"{how.__name__}: a stream goes through", carries(port))
             wait_until(f"{how.__name__}: the middlebox has met culvert/1", lambda p=proxy: p.forged >= 1)
+            seen = agent("doctor", "--config", pair.agent_config, "--json")
+            ids = [finding["id"] for finding in json.loads(seen.out)["findings"]]
+            check(f"{how.__name__}: doctor notes it and is content", seen.code == 0 and ids == ["alpn_blocked"], seen)
             before = proxy.forged
             pair.line.cut()
             pair.line.mend()

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """culvert-agent doctor on a far line: windows that are too small for it are a note; an agent whose memory is too small for
-it is a finding. Memory is told from windows by which end has too little."""
+it is a finding. Memory is told from windows by which end has too little. A satellite's distance alone is no trouble."""
 from pathlib import Path
 
 from support.far_pair import FarPair
@@ -41,9 +41,22 @@ def scenario(folder: Path) -> None:
         raise Skip(lack)
     with WanLine(seed=1) as line:
         line.set_kernel(BUFFERS)
+        line.shape(LineShape(rtt_ms=600, rate_mbit=50))
+        satellite(line, folder / "satellite")
         line.shape(LineShape(rtt_ms=200, rate_mbit=1000))
         finds(line, folder / "window", f'session_memory = "{SMALL}"', "window", "limited_by_window", note=True)
         finds(line, folder / "memory", "", "memory", "limited_by_memory", note=False)
+
+
+def satellite(line: WanLine, folder: Path) -> None:
+    folder.mkdir()
+    pair = FarPair(line, folder, FAR)
+    try:
+        pair.healthy()
+        pair.start_agent()
+        pair.healthy()
+    finally:
+        pair.stop()
 
 
 def finds(line: WanLine, folder: Path, limits: str, limited_by: str, finding: str, note: bool) -> None:

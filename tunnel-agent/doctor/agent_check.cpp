@@ -119,6 +119,15 @@ std::optional<Finding> conclude_target(const json& forward) {
 }  // namespace
 
 std::vector<Finding> conclude_control(const ControlFact& control) {
+  if (control.only_by_proof) {
+    return {
+        {"alpn_blocked", "something on the way does not let TLS with culvert/1 pass",
+         "the handshake with ALPN culvert/1 failed, and the one with http/1.1 came about",
+         "nothing has to be done: the agent proves its identity by a signature instead; set identity = "
+         "\"proof\" under [transport] in agent.toml to spare each start the attempt, or ask the owner of the "
+         "firewall to let the ALPN value culvert/1 pass",
+         /*note=*/true}};
+  }
   if (!control.asked || !control.error) return {};
   const Error& error = *control.error;
   if (error.code() == Errc::Unauthorized || error.code() == Errc::Forbidden) {

@@ -15,6 +15,7 @@ namespace culvert {
 struct ControlFact {
   bool asked = false;          ///< Only where the way to the gateway is clear.
   std::optional<Error> error;  ///< Nothing: the gateway knows this site.
+  bool only_by_proof = false;  ///< It knows it by a signature: TLS with culvert/1 did not come about.
 };
 
 std::vector<Finding> conclude_control(const ControlFact& control);

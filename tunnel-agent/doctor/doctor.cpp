@@ -20,7 +20,8 @@ namespace culvert {
 namespace {
 
 constexpr Duration kAll = 9s;
-constexpr Duration kControl = 2500ms;
+/// Where something swallows `culvert/1`, the client takes 4 s to try the other way.
+constexpr Duration kControl = 6500ms;
 constexpr Duration kStatus = 2s;
 constexpr Duration kBetweenLooks = 1200ms;
 constexpr int kLooks = 3;
@@ -107,23 +108,26 @@ class Doctor {
     const Duration patience =
         std::max<Duration>(began_ + kAll - std::chrono::steady_clock::now(), Duration{});
     auto path = std::async(std::launch::async, [&way, patience] { return probe_path(way, patience); });
-    ask_gateway(part);
+    ask_gateway(part, std::min(patience, kControl));
     for (Finding& finding : conclude_path(path.get())) part.findings.push_back(std::move(finding));
     return part;
   }
 
-  void ask_gateway(GatewayPart& part) const {
+  void ask_gateway(GatewayPart& part, Duration patience) const {
     // An identity that cannot be read is a finding of check_identity().
     auto identity = load_identity(config_);
     if (!identity) return;
     part.control.asked = true;
+    const auto memory = std::make_shared<cloud_api::IdentityMemory>(config_.transport.identity);
     auto client = cloud_api::Client::create(
-        {config_.gateway_url, config_.trust, std::move(*identity), "culvert-agent doctor", proxy_,
-         std::make_shared<cloud_api::IdentityMemory>(config_.transport.identity)});
+        {config_.gateway_url, config_.trust, std::move(*identity), "culvert-agent doctor", proxy_, memory});
     if (!client) {
       part.control.error = std::move(client).error();
-    } else if (auto site = (*client)->site(kControl); !site) {
+    } else if (auto site = (*client)->site(patience); !site) {
       part.control.error = std::move(site).error();
+    } else {
+      part.control.only_by_proof =
+          !config_.transport.identity && memory->choice() == cloud_api::IdentityBy::Proof;
     }
   }
 

@@ -245,6 +245,11 @@ std::vector<Finding> conclude_gateway(const GatewayFacts& facts) {
   } else if (facts.tls_version != "TLSv1.3") {
     findings.push_back(
         not_a_gateway(facts, "it offers " + facts.tls_version + " and gateways speak TLS 1.3 only"));
+  } else if (!facts.reply && facts.silent_after_tls) {
+    findings.push_back({"gateway_fell_silent",
+                        fmt::format("{} proves who it is and then says nothing", facts.where()),
+                        "TLS came about, and GET /tunnel/v1/health has no answer within a second",
+                        "look again; if it stays so, ask the provider whether the gateway hangs"});
   } else if (!facts.reply) {
     findings.push_back(not_a_gateway(facts, "it gave no HTTP answer to GET /tunnel/v1/health"));
   } else if (is_captive(*facts.reply, facts.host)) {

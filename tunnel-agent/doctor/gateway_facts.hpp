@@ -49,6 +49,7 @@ struct GatewayFacts {
   std::optional<HttpReply> reply;        ///< To GET health, over TLS.
   std::optional<HttpReply> plain_reply;  ///< The same without TLS, asked only where TLS failed.
   certs::UtcTime asked_at{};             ///< This machine's clock when the reply came.
+  bool silent_after_tls = false;         ///< No byte came to GET health, and no end.
   bool only_small_pass = false;          ///< TLS failed, and came about with small segments.
 
   std::string where() const { return host + ":" + std::to_string(port); }

@@ -26,6 +26,8 @@ constexpr Duration kResolve = 2500ms;
 constexpr Duration kConnect = 2s;  // The kernel repeats an unanswered SYN after 1 s.
 constexpr Duration kProxy = 4s;
 constexpr Duration kTls = 1500ms;
+constexpr Duration kAnswer = 1s;
+constexpr Duration kMostForDistance = 1200ms;  ///< What a far line gets on top, for each of the two.
 constexpr Duration kPlain = 1s;
 
 Instant in(Duration duration) {
@@ -127,19 +129,24 @@ GatewayFacts probe_gateway(const std::string& host, std::uint16_t port, const ce
   GatewayFacts facts;
   facts.host = host;
   facts.port = port;
+  const Instant dialled = std::chrono::steady_clock::now();
   const std::vector<ProbeAddress> addresses = proxy != nullptr ? std::vector<ProbeAddress>{} : resolve(facts);
   const UniqueFd socket = proxy != nullptr ? connect_by_proxy(facts, *proxy) : connect_all(facts, addresses);
   if (!socket) return facts;
   const std::string request = health_request(host);
-  const Instant until = in(kTls);
-  TlsProbe tls{facts.host, socket.value(), until};
+  // A satellite's round trip is 0.6 s, and each step takes one.
+  const Duration distance =
+      std::min<Duration>(2 * (std::chrono::steady_clock::now() - dialled), kMostForDistance);
+  TlsProbe tls{facts.host, socket.value(), in(kTls + distance)};
   tls.handshake();
   facts.tls = tls.outcome();
   facts.tls_version = tls.version();
   facts.tls_detail = tls.detail();
   if (facts.tls == TlsOutcome::Done) {
     if (const auto chain = tls.presented(); !chain.empty()) facts.certificate = describe(chain, trust, host);
-    facts.reply = parse_http_reply(tls.exchange(request, until));
+    const std::string reply = tls.exchange(request, in(kAnswer + distance));
+    facts.reply = parse_http_reply(reply);
+    facts.silent_after_tls = reply.empty() && !tls.was_closed() && !tls.was_cut();
   } else {
     look_closer(facts, {host, port, facts.reached, proxy}, request);
   }

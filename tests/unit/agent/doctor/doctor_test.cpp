@@ -342,6 +342,22 @@ TEST_CASE("Doctor: idle connections are cut where every longer wait is cut too",
   CHECK(ids(conclude_path(facts)) == Ids{"mtu_hole"});
 }
 
+TEST_CASE("Doctor: a gateway that proves itself and says nothing is silent, and not something else",
+          "[doctor]") {
+  GatewayFacts facts = healthy();
+  facts.reply.reset();
+  CHECK(ids(conclude_gateway(facts)) == Ids{"not_a_gateway"});
+  facts.silent_after_tls = true;
+  CHECK(ids(conclude_gateway(facts)) == Ids{"gateway_fell_silent"});
+}
+
+TEST_CASE("Doctor: a way on which only the proof of identity works is a note", "[doctor]") {
+  const auto found = conclude_control({.asked = true, .only_by_proof = true});
+  REQUIRE(ids(found) == Ids{"alpn_blocked"});
+  CHECK(found.front().note);
+  CHECK(conclude_control({.asked = true}).empty());
+}
+
 TEST_CASE("Doctor: a gateway that falls silent for everybody is no NAT that forgets", "[doctor]") {
   PathFacts facts;
   facts.idle = {{1500ms, true, true, true}, {3s, true, true, true}};
