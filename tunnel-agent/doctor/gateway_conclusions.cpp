@@ -75,10 +75,9 @@ Finding not_through_proxy(const GatewayFacts& facts) {
 }
 
 bool is_captive(const HttpReply& reply, const std::string& host) {
-  if (reply.status == 511) return true;  // Network Authentication Required.
-  const bool redirects = reply.status >= 301 && reply.status <= 308;
+  if (reply.status == 511 || reply.is_login_page()) return true;  // 511: Network Authentication Required.
   const std::string to = reply.host_of_location();
-  return redirects && !to.empty() && to != host;
+  return reply.redirects() && !to.empty() && to != host;
 }
 
 std::string seen_reply(const HttpReply& reply) {
@@ -177,7 +176,10 @@ Finding untrusted(const GatewayFacts& facts, const PresentedCertificate& shown) 
 }
 
 Finding not_believed(const GatewayFacts& facts, const PresentedCertificate& shown) {
-  if (facts.reply && is_captive(*facts.reply, facts.host)) return captive_portal(*facts.reply);
+  // A gateway redirects nobody; a portal with a certificate of its own does, also to itself.
+  const bool redirected = facts.reply && facts.reply->redirects();
+  if (redirected || (facts.reply && is_captive(*facts.reply, facts.host)))
+    return captive_portal(*facts.reply);
   const Error& verdict = *shown.verdict;
   const std::string tell_provider = "ask the provider to renew the gateway's certificate";
   switch (verdict.code()) {

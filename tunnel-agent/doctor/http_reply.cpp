@@ -87,6 +87,12 @@ std::optional<certs::UtcTime> HttpReply::time() const {
   return parse_time(date, "%a, %d %b %Y %H:%M:%S GMT");
 }
 
+bool HttpReply::is_login_page() const {
+  if (status != 200 || !lower(content_type).starts_with("text/html")) return false;
+  const std::string page = lower(body);
+  return page.find("<form") != std::string::npos || page.find("http-equiv=\"refresh\"") != std::string::npos;
+}
+
 std::string HttpReply::host_of_location() const {
   const auto scheme = location.find("://");
   if (scheme == std::string::npos) return {};

@@ -23,6 +23,9 @@ struct HttpReply {
   bool is_gateway_health() const;  ///< 200 with the object of docs/rest-api.md.
   /// The answerer's clock: `time` of a gateway's health, else the Date header.
   std::optional<certs::UtcTime> time() const;
+  bool redirects() const { return status >= 301 && status <= 308; }
+  /// A page to log in at: HTML with a form, or one that leads on by itself.
+  bool is_login_page() const;
   std::string host_of_location() const;  ///< Lower case, without port; empty when it names none.
 };
 

@@ -162,6 +162,15 @@ TEST_CASE("Doctor: a gateway's certificate that should have been renewed by now 
 TEST_CASE("Doctor: a portal, another server and a server without TLS are told apart", "[doctor]") {
   CHECK(with_reply("HTTP/1.1 302 Found\r\nLocation: https://login.hotel.example/x\r\n\r\n") ==
         Ids{"captive_portal"});
+  CHECK(with_reply(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<html><FORM action=/login>") ==
+        Ids{"captive_portal"});
+  CHECK(with_reply("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html>It works") ==
+        Ids{"not_a_gateway"});
+  GatewayFacts portal = healthy();
+  portal.certificate->verdict = Error{Errc::TlsWrongName, "why"};
+  portal.reply = parse_http_reply("HTTP/1.1 302 Found\r\nLocation: /login\r\n\r\n");
+  CHECK(ids(conclude_gateway(portal)) == Ids{"captive_portal"});
   CHECK(with_reply("HTTP/1.1 511 Network Authentication Required\r\n\r\n") == Ids{"captive_portal"});
   CHECK(with_reply("HTTP/1.1 302 Found\r\nLocation: https://gw.example/x\r\n\r\n") == Ids{"not_a_gateway"});
   CHECK(with_reply("HTTP/1.1 404 Not Found\r\nServer: nginx\r\n\r\n<html>") == Ids{"not_a_gateway"});
