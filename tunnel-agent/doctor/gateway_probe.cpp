@@ -129,8 +129,8 @@ GatewayFacts probe_gateway(const std::string& host, std::uint16_t port, const ce
   GatewayFacts facts;
   facts.host = host;
   facts.port = port;
-  const Instant dialled = std::chrono::steady_clock::now();
   const std::vector<ProbeAddress> addresses = proxy != nullptr ? std::vector<ProbeAddress>{} : resolve(facts);
+  const Instant dialled = std::chrono::steady_clock::now();
   const UniqueFd socket = proxy != nullptr ? connect_by_proxy(facts, *proxy) : connect_all(facts, addresses);
   if (!socket) return facts;
   const std::string request = health_request(host);
