@@ -2,19 +2,16 @@
 """Name servers that do not answer: streams to other names open at once, also of the same site and on the same thread, and
 an agent whose own name server is gone with the line is back with the line. In a network and a mount namespace of its own,
 with a name server on 127.0.0.1:53 that is silent for some names."""
-import os
-import shutil
 import socket
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
-from support.scenario import QUICK_END, LocalPair, Skip, check, how_refused, main, wait_for_log
+from support.own_network import in_own_network
+from support.scenario import QUICK_END, LocalPair, check, how_refused, main, wait_for_log
 from support.tcp import Echo, echoes, source
 
-INSIDE = "CULVERT_TEST_NAMESERVER"
 FAST, GATEWAY = "fast.example.test", "gateway.example.test"
 ADDRESSES = {FAST: "10.9.9.9", GATEWAY: "127.0.0.1"}  # A target's name must not lead to loopback.
 
@@ -45,15 +42,7 @@ class NameServer:
 
 
 def scenario(folder: Path) -> None:
-    if os.geteuid() != 0 or shutil.which("unshare") is None or shutil.which("ip") is None:
-        raise Skip("it needs root, unshare and ip, for a name server of its own")
-    if INSIDE not in os.environ:
-        tried = subprocess.run(["unshare", "--net", "--mount", "true"], capture_output=True, text=True, check=False)
-        if tried.returncode != 0:
-            raise Skip(f"no namespaces can be made here: {tried.stderr.strip()}")
-        done = subprocess.run(["unshare", "--net", "--mount", sys.executable, *sys.argv], env={**os.environ, INSIDE: "yes"},
-                              check=False)
-        sys.exit(done.returncode)
+    in_own_network("for a name server of its own")
     resolv = folder / "resolv.conf"
     resolv.write_text("nameserver 127.0.0.1\n")
     for words in (["ip", "link", "set", "lo", "up"], ["ip", "address", "add", f"{ADDRESSES[FAST]}/32", "dev", "lo"],

@@ -2,17 +2,14 @@
 """A target without a way to it is said to be unreachable on both sides, and what to look at. A name with several addresses:
 the first that answers is taken, none waits longer than its share of the time that is left, and one that swallows packets
 is a time-out. In a network and a mount namespace of its own, with names in an /etc/hosts of its own."""
-import os
-import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 
-from support.scenario import QUICK_END, LocalPair, Skip, check, how_refused, main, wait_for_log
+from support.own_network import in_own_network
+from support.scenario import QUICK_END, LocalPair, check, how_refused, main, wait_for_log
 from support.tcp import DeafTarget, Echo, echoes, source
 
-INSIDE = "CULVERT_TEST_UNREACHABLE"
 ECHO, DEAF, CLOSED, NOWHERE = "10.9.9.1", "10.9.9.2", "10.9.9.3", "10.9.8.1"
 NAMES = {"closed-then-deaf.test": (CLOSED, DEAF), "closed-then-nowhere.test": (CLOSED, NOWHERE),
          "deaf-then-echo.test": (DEAF, ECHO)}
@@ -20,15 +17,7 @@ PATIENCE = 4  # dial_timeout, seconds.
 
 
 def scenario(folder: Path) -> None:
-    if os.geteuid() != 0 or shutil.which("unshare") is None or shutil.which("ip") is None:
-        raise Skip("it needs root, unshare and ip, for addresses of its own")
-    if INSIDE not in os.environ:
-        tried = subprocess.run(["unshare", "--net", "--mount", "true"], capture_output=True, text=True, check=False)
-        if tried.returncode != 0:
-            raise Skip(f"no namespaces can be made here: {tried.stderr.strip()}")
-        done = subprocess.run(["unshare", "--net", "--mount", sys.executable, *sys.argv], env={**os.environ, INSIDE: "yes"},
-                              check=False)
-        sys.exit(done.returncode)
+    in_own_network("for addresses of its own")
     own_addresses(folder)
     echo, pair = Echo(ECHO), LocalPair(folder / "pair")
     deaf = DeafTarget(DEAF, echo.port)

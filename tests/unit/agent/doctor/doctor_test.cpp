@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <map>
 
+#include "tests/unit/agent/doctor/finding_ids.hpp"
 #include "tunnel-agent/doctor/agent_check.hpp"
 #include "tunnel-agent/doctor/gateway_conclusions.hpp"
 #include "tunnel-agent/doctor/machine_check.hpp"
@@ -35,14 +36,6 @@ GatewayFacts healthy() {
   facts.asked_at = kNoon;
   return facts;
 }
-
-std::vector<std::string> ids(const std::vector<Finding>& findings) {
-  std::vector<std::string> result;
-  for (const Finding& finding : findings) result.push_back(finding.id);
-  return result;
-}
-
-using Ids = std::vector<std::string>;
 
 Ids with_reach(Reach reach) {
   GatewayFacts facts = healthy();
@@ -324,33 +317,6 @@ TEST_CASE("Doctor: a target's trouble is told by its reason, and gone when a str
   }
 }
 
-TEST_CASE("Doctor: an upgrade that a stranger answers is refused, one that a broken front answers is not",
-          "[doctor]") {
-  PathFacts facts;
-  facts.upgrade_reply = parse_http_reply("HTTP/1.1 401 Unauthorized\r\nCulvert-Request-Id: 1\r\n\r\n");
-  CHECK(conclude_path(facts).empty());
-  facts.upgrade_reply = parse_http_reply("HTTP/1.1 502 Bad Gateway\r\n\r\n");
-  CHECK(conclude_path(facts).empty());
-  facts.upgrade_reply = parse_http_reply("HTTP/1.1 403 Forbidden\r\nServer: box\r\n\r\n");
-  CHECK(ids(conclude_path(facts)) == Ids{"upgrade_refused"});
-  CHECK_FALSE(is_healthy(conclude_path(facts)));
-  facts.websocket_passes = true;
-  CHECK(is_healthy(conclude_path(facts)));
-}
-
-TEST_CASE("Doctor: idle connections are cut where every longer wait is cut too", "[doctor]") {
-  PathFacts facts;
-  facts.idle = {{1s, true, false, false}, {3s, true, true, true}, {5s, true, true, false}};
-  const auto findings = conclude_path(facts);
-  REQUIRE(ids(findings) == Ids{"idle_cut"});
-  CHECK(findings.front().cause.find("3.0 s") != std::string::npos);
-  facts.idle.back().cut = false;
-  CHECK(conclude_path(facts).empty());
-  facts.idle.clear();
-  facts.large_lost = true;
-  CHECK(ids(conclude_path(facts)) == Ids{"mtu_hole"});
-}
-
 TEST_CASE("Doctor: a gateway that proves itself and says nothing is silent, and not something else",
           "[doctor]") {
   GatewayFacts facts = healthy();
@@ -365,15 +331,6 @@ TEST_CASE("Doctor: a way on which only the proof of identity works is a note", "
   REQUIRE(ids(found) == Ids{"alpn_blocked"});
   CHECK(found.front().note);
   CHECK(conclude_control({.asked = true}).empty());
-}
-
-TEST_CASE("Doctor: a gateway that falls silent for everybody is no NAT that forgets", "[doctor]") {
-  PathFacts facts;
-  facts.idle = {{1500ms, true, true, true}, {3s, true, true, true}};
-  CHECK(ids(conclude_path(facts)) == Ids{"idle_cut"});
-  facts.upgrade_swallowed = true;
-  facts.gateway_silent = true;
-  CHECK(ids(conclude_path(facts)) == Ids{"gateway_fell_silent"});
 }
 
 TEST_CASE("Doctor: a depot that cannot serve is a fault, and a note on the port that nobody chose",
