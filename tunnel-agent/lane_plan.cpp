@@ -17,6 +17,7 @@ constexpr std::size_t kBaseWindows = 5;
 constexpr Duration kFirstRetry = 1s;
 constexpr Duration kLongestRetry = 5min;
 constexpr Duration kIdleAfter = 30s;
+constexpr Duration kLately = 500ms;  ///< Or four round trips.
 constexpr Duration kBusyInterval = 50ms;
 constexpr Duration kIdleInterval = 500ms;
 
@@ -64,9 +65,13 @@ void LanePlan::note_busy(const LineLoad& load, Instant now) {
   const bool first = last_sample_ == Instant{};
   const double passed = seconds(now - last_sample_);
   const double rate = first || passed <= 0 ? 0 : static_cast<double>(load.moved_bytes - last_bytes_) / passed;
+  if (load.moved_bytes != last_bytes_) last_moved_ = now;
+  if (load.data_waits) last_waited_ = now;
   last_sample_ = now;
   last_bytes_ = load.moved_bytes;
-  busy_ = rate > kBusyRate || (load.data_waits && rate > 0);
+  // On slow far lanes receipts come in bursts, round trips apart.
+  const Duration lately = std::max(4 * round_trip_, kLately);
+  busy_ = rate > kBusyRate || (now - last_waited_ < lately && now - last_moved_ < lately);
   if (busy_ || first) last_busy_ = now;
 }
 

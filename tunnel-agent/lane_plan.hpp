@@ -66,6 +66,8 @@ class LanePlan {
   Instant last_busy_{};
   Instant last_sample_{};
   std::uint64_t last_bytes_ = 0;
+  Instant last_moved_{};
+  Instant last_waited_{};
 };
 
 }  // namespace culvert

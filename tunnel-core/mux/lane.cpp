@@ -108,8 +108,15 @@ Duration Lane::least_round_trip() const {
   return least_[1] > Duration{} ? std::min(least_[0], least_[1]) : least_[0];
 }
 
+Duration Lane::line_round_trip() const {
+  if (recent_rate_ == 0) return least_round_trip();
+  const std::chrono::duration<double> own{static_cast<double>(seal_budget() + kernel_budget()) /
+                                          recent_rate_};
+  return std::max(least_ever_, least_round_trip() - std::chrono::duration_cast<Duration>(own));
+}
+
 bool Lane::queue_stands() const {
-  return least_ever_ > Duration{} && least_round_trip() > least_ever_ + least_ever_ / 5 + 2ms;
+  return least_ever_ > Duration{} && line_round_trip() > least_ever_ + least_ever_ / 5 + 2ms;
 }
 
 Duration Lane::expected_delivery(std::size_t more, Duration unknown) const {

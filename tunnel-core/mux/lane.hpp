@@ -84,6 +84,8 @@ class Lane {
   Duration round_trip() const { return round_trip_; }
   /// Of the last 1 to 2 s; 0 while unknown.
   Duration least_round_trip() const;
+  /// The same without what waits at this end before the line: on a slow lane that takes longer than the line.
+  Duration line_round_trip() const;
   /// Even the shortest round trips are longer than the line itself: what is sent waits in a full line's
   /// queue.
   bool queue_stands() const;

@@ -325,10 +325,13 @@ Limit Session::limit() const {
 }
 
 LineLoad Session::line_load() const {
-  LineLoad load{moved_by_gone_lanes_, !sparse_list_.empty() || !bulk_list_.empty(), round_trip(), 0, false};
+  LineLoad load{moved_by_gone_lanes_, !sparse_list_.empty() || !bulk_list_.empty(), {}, 0, false};
   for (const auto& [id, lane] : lanes_) {
     load.moved_bytes += lane->received_bytes + lane->delivered_bytes;
     load.lanes += lane->retiring ? 0 : 1;
+    const Duration trip = lane->line_round_trip();
+    if (trip > Duration{} && (load.round_trip == Duration{} || trip < load.round_trip))
+      load.round_trip = trip;
     load.queue_stands = (load.queue_stands || id == lanes_.begin()->first) && lane->queue_stands();
   }
   return load;

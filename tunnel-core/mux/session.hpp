@@ -95,7 +95,7 @@ enum class Limit : std::uint8_t {
 struct LineLoad {
   std::uint64_t moved_bytes = 0;  ///< Received, and sent and receipted, over all lanes there ever were.
   bool data_waits = false;        ///< Some stream has data that no lane has taken.
-  Duration round_trip{};          ///< The shortest lane's, smoothed.
+  Duration round_trip{};          ///< The line's: the shortest lane's, without queues of this end.
   std::size_t lanes = 0;          ///< That are not being given back.
   bool queue_stands = false;      ///< On every lane: the line is full.
 };

@@ -96,6 +96,15 @@ TEST_CASE("LanePlan: a lossy line, on which each lane brings its share, gets all
   CHECK(line.wanted == 32);
 }
 
+TEST_CASE("LanePlan: lanes so slow that receipts come in bursts are counted as busy between them",
+          "[agent]") {
+  int sample = 0;
+  Line line{
+      [&sample](std::size_t lanes) { return ++sample % 3 == 0 ? 0.5e6 * static_cast<double>(lanes) : 0; }};
+  line.run(60s);
+  CHECK(line.wanted == 32);
+}
+
 TEST_CASE("LanePlan: a line that one lane fills keeps one lane, and is tried less and less", "[agent]") {
   Line line{[](std::size_t) { return 50e6; }};
   int tries = 0;
