@@ -81,12 +81,21 @@ class DescriptorReader {
     if (faults_.size() < kMaxFaults) faults_.push_back("descriptor.xml " + std::move(text));
   }
 
+  void warn(std::string text) {
+    if (warnings_.size() < kMaxFaults) warnings_.push_back("descriptor.xml " + std::move(text));
+  }
+
   void check_order() {
     std::size_t last = 0;
     for (const pugi::xml_node child : vib_.children()) {
       const auto known = std::find(kOrder.begin(), kOrder.end(), std::string_view{child.name()});
-      // Newer hosts know elements that we do not; an unknown one is no fault.
-      if (known == kOrder.end()) continue;
+      if (known == kOrder.end()) {
+        // Newer hosts know elements that we do not.
+        if (child.type() == pugi::node_element)
+          warn(fmt::format("has <{}>, which is not known here; older hosts may refuse it",
+                           shown_xml(child.name())));
+        continue;
+      }
       const auto place = static_cast<std::size_t>(known - kOrder.begin());
       if (place + 1 == last) fault(fmt::format("has <{}> twice", child.name()));
       if (place + 1 < last)
@@ -105,8 +114,7 @@ class DescriptorReader {
       if (required || vib_.child(name.data())) continue;
       missing += fmt::format("{}<{}>", missing.empty() ? "" : ", ", name);
     }
-    if (!missing.empty())
-      warnings_.push_back(fmt::format("descriptor.xml lacks {}, which VMware's tools always write", missing));
+    if (!missing.empty()) warn(fmt::format("lacks {}, which VMware's tools always write", missing));
   }
 
   void check_texts() {

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """culvert-agent doctor on ways that answer and are faulty all the same, between two network namespaces: large segments that
-get lost, a NAT that forgets idle connections, a target that vanishes; and what limits a busy session: a slow target, a
-shaper, loss, the processor, a limit of its own. A limit that is nobody's fault is a note and leaves the exit code at 0."""
+get lost, a NAT that forgets idle connections, a portal that drops HTTPS, a target that vanishes; and what limits a busy
+session: a slow target, a shaper, the processor, a limit of its own. A limit that is nobody's fault is a note and leaves the
+exit code at 0."""
 import json
 import signal
 import subprocess
@@ -37,6 +38,17 @@ SOURCE = textwrap.dedent("""
     except OSError:
         pass
 """)
+PORTAL = textwrap.dedent("""
+    import http.server, sys
+    class Portal(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(302)
+            self.send_header("Location", sys.argv[2])
+            self.end_headers()
+    server = http.server.HTTPServer((sys.argv[1], 80), Portal)
+    print("ready", flush=True)
+    server.serve_forever()
+""")
 BUSY = "print('ready', flush=True)\nwhile True: pass"
 
 
@@ -47,6 +59,7 @@ def scenario(folder: Path) -> None:
         pair = FarPair(hosts, folder)
         pair.healthy()
         prohibited(hosts, pair)
+        portal(hosts, pair)
         segments(hosts, pair)
         idle(hosts, pair)
         frozen_gateway(pair)
@@ -66,6 +79,16 @@ def prohibited(hosts: TwoHosts, pair: FarPair) -> None:
         pair.finds("port_prohibited", "a firewall on the way", f"administratively prohibited (ICMP from {FAR})")
     hosts.firewall(hosts.far, "tcp dport 443 reject with icmp type net-unreachable")
     pair.finds("no_route", "router or firewall", f"ICMP from {FAR}")
+    hosts.no_firewall()
+
+
+def portal(hosts: TwoHosts, pair: FarPair) -> None:
+    """On port 80, while 443 is dropped. A web server that leads to HTTPS of the same name is none."""
+    hosts.firewall(hosts.far, "tcp dport 443 drop")
+    for leads_to, finding in ((f"https://{FAR}/", "port_filtered"), ("http://login.hotel.example/", "captive_portal")):
+        answers = pair.python(hosts.far, PORTAL, FAR, leads_to, name="portal")
+        pair.finds(finding, "no answer within 2 s")
+        answers.kill()
     hosts.no_firewall()
 
 
@@ -150,9 +173,6 @@ def limits(hosts: TwoHosts, pair: FarPair) -> None:
     sent = pair.status()["lanes"][0]["sent_bytes"]
     wait_until("a steady flow", lambda: pair.status()["lanes"][0]["sent_bytes"] > sent + 5_000_000)
     pair.finds("limited_by_shaper", "Mbit/s", note=True, looks=4)
-    hosts.firewall(hosts.far, "tcp dport 443 numgen random mod 100 < 3 drop")
-    pair.finds("limited_by_loss", "sent again", looks=4)
-    hosts.no_firewall()
     command(*hosts.near, "tc", "qdisc", "del", *cable, "root")
     pair.customer("limit", "set", "--up", "10Mbit/s")
     wait_until("the limit at work", lambda: pair.status()["session"]["limited_by"] == "limit")

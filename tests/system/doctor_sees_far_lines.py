@@ -1,16 +1,20 @@
 #!/usr/bin/env python3
 """culvert-agent doctor on a far line: windows that are too small for it are a note; an agent whose memory is too small for
-it is a finding. Memory is told from windows by which end has too little. A satellite's distance alone is no trouble."""
+it is a finding. Memory is told from windows by which end has too little. A satellite's distance alone is no trouble. A line
+that drops because it is full is not taken for one that loses packets, whatever congestion control fills it."""
 from pathlib import Path
 
 from support.far_pair import FarPair
 from support.proxied import set_section
-from support.scenario import Skip, main, wait_until
+from support.scenario import Skip, check, main, wait_until
 from honesty import BUFFERS
-from wan_line import FAR, LineShape, WanLine, unavailable
+from wan_line import FAR, LineShape, NO_BBR, WanLine, unavailable
 
 PORT, TARGET = 10003, 7001
 SMALL = "8 MiB"
+WARM = 10_000_000  # Bytes; 4 s of the slower lines.
+FULL = {"limited_by_shaper", "limited_by_line"}
+AVAILABLE = Path("/proc/sys/net/ipv4/tcp_available_congestion_control")
 SINK = f"""
 import socket
 listener = socket.create_server(("{FAR}", {TARGET}))
@@ -46,6 +50,16 @@ def scenario(folder: Path) -> None:
         line.shape(LineShape(rtt_ms=200, rate_mbit=1000))
         finds(line, folder / "window", f'session_memory = "{SMALL}"', "window", "limited_by_window", note=True)
         finds(line, folder / "memory", "", "memory", "limited_by_memory", note=False)
+        for congestion in ("cubic", "bbr"):
+            if congestion not in AVAILABLE.read_text().split():
+                print(f"not tried: {congestion}, which this kernel does not have")
+                continue
+            for name, queue in (("full", 1), ("deep", 6)):
+                line.shape(LineShape(40, 20, 0, congestion, queue))
+                drops(line, folder / f"{name}-{congestion}", congestion, FULL)
+        # CUBIC does not fill this one for its losses; BBR does.
+        line.shape(LineShape(40, 400, 0.02, "cubic"))
+        drops(line, folder / "lossy", "cubic", {"limited_by_loss"})
 
 
 def satellite(line: WanLine, folder: Path) -> None:
@@ -72,6 +86,26 @@ def finds(line: WanLine, folder: Path, limits: str, limited_by: str, finding: st
         wait_until(f"a session limited by its {limited_by}",
                    lambda: pair.status()["session"]["limited_by"] == limited_by, 60)
         pair.finds(finding, "bytes wait", note=note, looks=4)
+    finally:
+        for program in programs:
+            program.kill()
+        pair.stop()
+
+
+def drops(line: WanLine, folder: Path, congestion: str, wanted: set[str]) -> None:
+    folder.mkdir()
+    pair, programs = FarPair(line, folder, FAR), []
+    try:
+        pair.start_agent(*(NO_BBR if congestion == "cubic" else []))
+        programs.append(pair.python(line.far, SINK, name="sink"))
+        pair.forward("bulk", f"{FAR}:{TARGET}", PORT)
+        programs.append(pair.python(line.near, SOURCE, name="source"))
+        wait_until("a busy line", lambda: sum(lane["sent_bytes"] for lane in pair.status()["lanes"]) > WARM, 60)
+        for _ in range(3):
+            done, findings = pair.doctor()
+            found = {finding["id"] for finding in findings}
+            check(f"{folder.name}: {found}, of {wanted}", len(found) == 1 and found <= wanted, done)
+            print(f"      {findings[0]['evidence']}")
     finally:
         for program in programs:
             program.kill()

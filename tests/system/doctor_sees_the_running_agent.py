@@ -5,6 +5,7 @@ and which."""
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import threading
@@ -13,12 +14,10 @@ from pathlib import Path
 
 from support import squid
 from support.proxied import set_section
-from support.scenario import agent, check, Done, free_port, how_refused, LocalPair, main, NO_DEPOT, QUICK_END, wait_until
+from support.scenario import agent, check, Done, free_port, how_refused, LocalPair, main, NO_DEPOT, Process, QUICK_END, wait_until
 from support.squid import NEEDS, Squid
 from support.tcp import DeafTarget, Echo
-from support.tls_front import TlsFront, answer, key_of
-
-MINE = {"Culvert_Request_Id": "00000000000000aa"}
+from support.tls_front import key_of
 
 
 class Hole:
@@ -87,7 +86,7 @@ def scenario(folder: Path) -> None:
         unresponsive(pair, doctor)
         blocked_data(pair, doctor, echo)
         pair.agent.kill()
-        upgrades(pair, doctor)
+        upgrades(pair, doctor, folder)
         proxies(pair, doctor, folder)
         refused_site(pair, doctor)
     finally:
@@ -189,25 +188,45 @@ def blocked_data(pair: LocalPair, doctor: Doctor, echo: Echo) -> None:
     doctor.finds([], code=0)
 
 
-def upgrades(pair: LocalPair, doctor: Doctor) -> None:
-    health = json.dumps({"status": "ok", "version": "0", "protocols": [1]})
+def upgrades(pair: LocalPair, doctor: Doctor, folder: Path) -> None:
+    """A load balancer that ends TLS and lets no upgrade through, or only the one that it knows. Neither the certificate of
+    the site nor its signature passes it, so that nothing is to be said of the site itself."""
+    program = shutil.which("haproxy", path="/usr/sbin:/usr/bin")
+    if program is None:
+        print("not tried: haproxy, which is not installed")
+        return
     certificate, key = key_of(pair.gateway_dir)
+    both = folder / "front.pem"
+    both.write_text(certificate.read_text() + key.read_text())
     good = pair.agent_config.read_text()
-    for websocket_passes in (False, True):
-        def reply(seen, passes=websocket_passes) -> bytes:
-            if "/health" in seen.first_line:
-                return answer("200 OK", health, **MINE)
-            if "/lanes" in seen.first_line and not (passes and seen.header("Upgrade") == "websocket"):
-                return answer("403 Forbidden", "no", Server="Box 9")
-            return answer("401 Unauthorized", "{}", **MINE)
-
-        front = TlsFront(certificate, key, reply)
-        pair.agent_config.write_text(good.replace(f"localhost:{pair.line.port}", f"localhost:{front.port}"))
-        findings = doctor.finds(["upgrade_refused", "identity_refused"], "403", "Box 9")
-        check(f"  a {'note' if websocket_passes else 'fault'}, because WebSocket {'passes' if websocket_passes else 'does not'}",
-              findings[0]["severity"] == ("note" if websocket_passes else "fault"), findings)
-        front.close()
+    for refused in ("{ hdr(Upgrade) -m found }", "{ hdr(Upgrade) -m beg culvert }"):
+        port = free_port()
+        config = folder / "haproxy.cfg"
+        config.write_text(f"""defaults
+  mode http
+  timeout connect 5s
+  timeout client 20s
+  timeout server 20s
+frontend front
+  bind 127.0.0.1:{port} ssl crt {both} ssl-min-ver TLSv1.3
+  http-request deny if {refused}
+  default_backend gateway
+backend gateway
+  server gateway 127.0.0.1:{pair.line.port} ssl verify none
+""")
+        front = Process([program, "-f", str(config), "-db"], folder / "haproxy.log")
+        try:
+            wait_until("the load balancer", lambda at=port: answers(at))
+            pair.agent_config.write_text(good.replace(f"localhost:{pair.line.port}", f"localhost:{port}"))
+            doctor.finds(["upgrade_refused"], "HTTP status 403", "it ends TLS itself")
+        finally:
+            front.kill()
     pair.agent_config.write_text(good)
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def proxies(pair: LocalPair, doctor: Doctor, folder: Path) -> None:

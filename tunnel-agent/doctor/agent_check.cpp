@@ -82,6 +82,14 @@ std::vector<Finding> conclude_session(const std::vector<json>& looks, const Cont
            "wait for the agent's next attempt and ask again; then look into its log"}};
 }
 
+/// What is stuck is so for a second: looks that follow each other more quickly say nothing of that.
+std::vector<json> first_middle_last(const std::vector<json>& looks) {
+  std::vector<json> some{looks.front()};
+  if (looks.size() > 2) some.push_back(looks[looks.size() / 2]);
+  if (looks.size() > 1) some.push_back(looks.back());
+  return some;
+}
+
 /// What a target's trouble means. Reasons are those of docs/protocol.md §12.
 std::optional<Finding> conclude_target(const json& forward) {
   const auto found = forward.find("target_trouble");
@@ -118,6 +126,11 @@ std::optional<Finding> conclude_target(const json& forward) {
 
 }  // namespace
 
+bool refuses_site(const ControlFact& control) {
+  return control.error &&
+         (control.error->code() == Errc::Unauthorized || control.error->code() == Errc::Forbidden);
+}
+
 std::vector<Finding> conclude_control(const ControlFact& control) {
   if (control.only_by_proof) {
     return {
@@ -130,7 +143,7 @@ std::vector<Finding> conclude_control(const ControlFact& control) {
   }
   if (!control.asked || !control.error) return {};
   const Error& error = *control.error;
-  if (error.code() == Errc::Unauthorized || error.code() == Errc::Forbidden) {
+  if (refuses_site(control)) {
     return {{"identity_refused", "the gateway does not accept this site", error.text(),
              "ask the provider whether the site was removed; join again with a new joining string"}};
   }
@@ -139,7 +152,7 @@ std::vector<Finding> conclude_control(const ControlFact& control) {
 }
 
 std::vector<Finding> conclude_status(const std::vector<json>& looks, const ControlFact& control) {
-  std::vector<Finding> findings = conclude_session(looks, control);
+  std::vector<Finding> findings = conclude_session(first_middle_last(looks), control);
   if (findings.empty()) findings = conclude_limit(looks);
   for (const json& forward : looks.back().at("forwards")) {
     if (auto target = conclude_target(forward)) findings.push_back(std::move(*target));

@@ -18,9 +18,11 @@ struct ControlFact {
   bool only_by_proof = false;  ///< It knows it by a signature: TLS with culvert/1 did not come about.
 };
 
+bool refuses_site(const ControlFact& control);
 std::vector<Finding> conclude_control(const ControlFact& control);
 
-/// @param looks  answers to `status`, at least two, about a second apart: what is stuck is so in all of them.
+/// @param looks  answers to `status`, over two seconds: what is stuck is so in the first, in the one in the
+///               middle and in the last. Queues come and go within less, so there are more.
 std::vector<Finding> conclude_status(const std::vector<nlohmann::json>& looks, const ControlFact& control);
 
 /// @param answer  of the running agent to `firewall`. @param port  of its depot.

@@ -110,9 +110,9 @@ class Conclusions {
         "open TCP {} from the media server to the remote server in every firewall between, those of both "
         "machines "
         "included; it has to be the range that Network and Security of the Backup Exec server names. While "
-        "it is "
-        "closed, {}",
-        facts_.data.to_text(), symptom_of_row(kDataRow));
+        "it is closed, {}{}",
+        facts_.data.to_text(), control_works ? "browsing works in Backup Exec, but " : "",
+        symptom_of_row(kDataRow));
     if (control_works && some_data) {
       findings_.push_back(
           {"data_partly_blocked", "control works but a part of the data range is blocked",

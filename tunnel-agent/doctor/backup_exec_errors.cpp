@@ -103,8 +103,7 @@ std::string symptom_of_row(std::string_view row) {
     return "Backup Exec shows no selection list and fails with 0xE0000F02 (V-79-57344-3842) or 0xE0000F25 "
            "(V-79-57344-3877)";
   if (row == "be-data")
-    return "in Backup Exec browsing works, backups and restores fail with 0xE0000F02 (V-79-57344-3842) or "
-           "0xE0000F25 (V-79-57344-3877)";
+    return "backups and restores fail with 0xE0000F02 (V-79-57344-3842) or 0xE0000F25 (V-79-57344-3877)";
   if (row == "be-browser") return "in Backup Exec the remote server does not appear in selection lists";
   if (row == "be-dedup-engine" || row == "be-dedup-manager")
     return "in Backup Exec jobs with client-side deduplication fail, with 0xE0000F02 (V-79-57344-3842) or "

@@ -23,8 +23,8 @@ constexpr Duration kAll = 9s;
 /// Where something swallows `culvert/1`, the client takes 4 s to try the other way.
 constexpr Duration kControl = 6500ms;
 constexpr Duration kStatus = 2s;
-constexpr Duration kBetweenLooks = 1200ms;
-constexpr int kLooks = 3;
+constexpr Duration kBetweenLooks = 200ms;
+constexpr int kLooks = 13;  ///< Over 2.4 s.
 
 struct GatewayPart {
   std::vector<Finding> findings;
@@ -77,15 +77,16 @@ class Doctor {
     for (Finding& finding : findings) report.findings.push_back(std::move(finding));
   }
 
-  /// Is what control fails of said already? Where large segments are lost no certificate gets through, and
-  /// with a wrong clock none is in its time.
+  /// Is what control fails of said already? Where large segments are lost no certificate gets through, past
+  /// somebody who ends TLS none is seen, and with a wrong clock none is in its time.
   static bool explained(const std::vector<Finding>& findings, const ControlFact& control) {
     const auto found = [&findings](std::string_view id) {
       return std::ranges::any_of(findings, [id](const Finding& finding) { return finding.id == id; });
     };
     const bool out_of_time = control.error && (control.error->code() == Errc::TlsExpired ||
                                                control.error->code() == Errc::TlsNotYetValid);
-    return found("mtu_hole") || (out_of_time && found("clock_skew"));
+    return found("mtu_hole") || (refuses_site(control) && found("upgrade_refused")) ||
+           (out_of_time && found("clock_skew"));
   }
 
   void tell(const std::string& line) {
@@ -109,7 +110,9 @@ class Doctor {
         std::max<Duration>(began_ + kAll - std::chrono::steady_clock::now(), Duration{});
     auto path = std::async(std::launch::async, [&way, patience] { return probe_path(way, patience); });
     ask_gateway(part, std::min(patience, kControl));
-    for (Finding& finding : conclude_path(path.get())) part.findings.push_back(std::move(finding));
+    PathFacts seen = path.get();
+    seen.site_refused = refuses_site(part.control);
+    for (Finding& finding : conclude_path(seen)) part.findings.push_back(std::move(finding));
     return part;
   }
 
@@ -132,10 +135,10 @@ class Doctor {
   }
 
   AgentPart look_at_agent() {
-    tell("agent: asking for its status, three times");
+    tell("agent: watching its status for 2.4 s");
     AgentPart part;
     for (int i = 0; i < kLooks; ++i) {
-      if (i > 0) std::this_thread::sleep_for(kBetweenLooks);  // They need a distance.
+      if (i > 0) std::this_thread::sleep_for(kBetweenLooks);
       auto look = ask_agent(part);
       if (!look) break;
       part.looks.push_back(std::move(*look));

@@ -88,9 +88,10 @@ std::string seen_reply(const HttpReply& reply) {
   return text;
 }
 
-Finding captive_portal(const HttpReply& reply) {
+/// @param before  what else was seen.
+Finding captive_portal(const HttpReply& reply, const std::string& before = {}) {
   return {
-      "captive_portal", "a captive portal answers in the gateway's place", seen_reply(reply),
+      "captive_portal", "a captive portal answers in the gateway's place", before + seen_reply(reply),
       reply.location.empty()
           ? "log in to this network with a browser, or ask its owner to let this machine through"
           : fmt::format("log in at {} with a browser, or ask the owner of this network to let this machine "
@@ -237,7 +238,11 @@ std::vector<Finding> conclude_gateway(const GatewayFacts& facts) {
              facts.resolve_error,
              "check the name in gateway_url and this machine's DNS (/etc/resolv.conf, /etc/hosts)"}};
   }
-  if (facts.proxy.empty() && !any(facts, Reach::Connected)) return {not_reached(facts)};
+  if (facts.proxy.empty() && !any(facts, Reach::Connected)) {
+    if (facts.port_80_reply && is_captive(*facts.port_80_reply, facts.host))
+      return {captive_portal(*facts.port_80_reply, seen_addresses(facts) + "; on port 80 ")};
+    return {not_reached(facts)};
+  }
   if (facts.tls != TlsOutcome::Done) return {no_tls(facts)};
   const auto ahead = ahead_of_gateway(facts);
   std::vector<Finding> findings;

@@ -46,11 +46,12 @@ struct GatewayFacts {
   std::string tls_version;  ///< "TLSv1.3".
   std::string tls_detail;
   std::optional<PresentedCertificate> certificate;
-  std::optional<HttpReply> reply;        ///< To GET health, over TLS.
-  std::optional<HttpReply> plain_reply;  ///< The same without TLS, asked only where TLS failed.
-  certs::UtcTime asked_at{};             ///< This machine's clock when the reply came.
-  bool silent_after_tls = false;         ///< No byte came to GET health, and no end.
-  bool only_small_pass = false;          ///< TLS failed, and came about with small segments.
+  std::optional<HttpReply> reply;          ///< To GET health, over TLS.
+  std::optional<HttpReply> plain_reply;    ///< The same without TLS, asked only where TLS failed.
+  std::optional<HttpReply> port_80_reply;  ///< The same on port 80, asked only where nothing connects.
+  certs::UtcTime asked_at{};               ///< This machine's clock when the reply came.
+  bool silent_after_tls = false;           ///< No byte came to GET health, and no end.
+  bool only_small_pass = false;            ///< TLS failed, and came about with small segments.
 
   std::string where() const { return host + ":" + std::to_string(port); }
 };

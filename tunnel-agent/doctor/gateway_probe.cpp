@@ -29,6 +29,7 @@ constexpr Duration kTls = 1500ms;
 constexpr Duration kAnswer = 1s;
 constexpr Duration kMostForDistance = 1200ms;  ///< What a far line gets on top, for each of the two.
 constexpr Duration kPlain = 1s;
+constexpr std::uint16_t kPlainPort = 80;
 
 Instant in(Duration duration) {
   return std::chrono::steady_clock::now() + duration;
@@ -122,6 +123,14 @@ void look_closer(GatewayFacts& facts, const ProbeWay& way, const std::string& re
     facts.plain_reply = parse_http_reply(exchange_plain(plain.value(), request, in(kPlain)));
 }
 
+/// Nothing connects: captive portals that shut HTTPS out answer plain HTTP in everybody's place.
+void look_for_portal(GatewayFacts& facts, const std::string& request) {
+  const Resolution plain = resolve_name(facts.host, kPlainPort, kPlain);
+  if (plain.addresses.empty()) return;
+  if (const UniqueFd fd = ProbeWay{facts.host, kPlainPort, plain.addresses.front()}.dial(in(kPlain)))
+    facts.port_80_reply = parse_http_reply(exchange_plain(fd.value(), request, in(kPlain)));
+}
+
 }  // namespace
 
 GatewayFacts probe_gateway(const std::string& host, std::uint16_t port, const certs::Trust& trust,
@@ -132,8 +141,11 @@ GatewayFacts probe_gateway(const std::string& host, std::uint16_t port, const ce
   const std::vector<ProbeAddress> addresses = proxy != nullptr ? std::vector<ProbeAddress>{} : resolve(facts);
   const Instant dialled = std::chrono::steady_clock::now();
   const UniqueFd socket = proxy != nullptr ? connect_by_proxy(facts, *proxy) : connect_all(facts, addresses);
-  if (!socket) return facts;
   const std::string request = health_request(host);
+  if (!socket) {
+    if (!facts.addresses.empty()) look_for_portal(facts, request);
+    return facts;
+  }
   // A satellite's round trip is 0.6 s, and each step takes one.
   const Duration distance =
       std::min<Duration>(2 * (std::chrono::steady_clock::now() - dialled), kMostForDistance);

@@ -59,9 +59,11 @@ std::optional<HttpReply> parse_http_reply(std::string_view bytes) {
     if (digit < '0' || digit > '9') return std::nullopt;
     reply.status = reply.status * 10 + (digit - '0');
   }
-  const auto end = bytes.find("\r\n\r\n");
+  constexpr std::string_view kEndOfHead = "\r\n\r\n";
+  const auto end = bytes.find(kEndOfHead);
+  if (end == std::string_view::npos) return std::nullopt;
   std::string_view head = bytes.substr(0, end);
-  if (end != std::string_view::npos) reply.body = bytes.substr(end + 4);
+  reply.body = bytes.substr(end + kEndOfHead.size());
   while (!head.empty()) {
     const auto line_end = head.find('\n');
     read_field(reply, head.substr(0, line_end));

@@ -29,7 +29,7 @@ struct HttpReply {
   std::string host_of_location() const;  ///< Lower case, without port; empty when it names none.
 };
 
-/// @return nothing when the bytes do not begin as an HTTP answer does.
+/// @return nothing when the bytes do not begin with the whole head of an HTTP answer.
 std::optional<HttpReply> parse_http_reply(std::string_view bytes);
 
 }  // namespace culvert

@@ -1,8 +1,9 @@
-// What a busy session waits for, from what its agent says of it twice and more: the same in all looks, with
-// bytes waiting in each.
+// What a busy session waits for, from what its agent says of it twice and more: the same in most looks, with
+// bytes waiting.
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "tunnel-agent/doctor/agent_check.hpp"
 
@@ -12,13 +13,14 @@ using nlohmann::json;
 
 namespace {
 
+constexpr double kMost = 0.6;        ///< Of the looks.
 constexpr double kBusyThread = 0.9;  ///< Running, or waiting for a processor.
 constexpr double kLossy = 0.005;     ///< Of segments sent again; CUBIC gives up long before 1 %.
 constexpr std::uint64_t kLeastSegments = 200;
-constexpr double kStandingQueue = 2;  ///< Round trip now, over the shortest of late.
-constexpr double kQueueMs = 2;        ///< … and longer by at least this.
-constexpr double kSteady = 0.1;       ///< How far the rates of two spans may differ under a shaper.
-constexpr double kHeldByTarget = 4;   ///< Round trips that bytes stay away before a target is to blame.
+constexpr double kQueued = 1.25;     ///< Longest round trip of the looks, over the shortest of late.
+constexpr double kQueuedMs = 2;      ///< … and longer by at least this.
+constexpr double kSteady = 0.1;      ///< How far the rates of two spans may differ under a shaper.
+constexpr double kHeldByTarget = 4;  ///< Round trips that bytes stay away before a target is to blame.
 constexpr double kTargetMs = 200;
 
 std::string limit_of(const json& look) {
@@ -58,19 +60,15 @@ class LimitCheck {
       : looks_(looks), first_(looks.front()), last_(looks.back()), rate_(rate(first_, last_)) {}
 
   std::vector<Finding> run() const {
-    const std::string limit = limit_of(last_);
-    const bool same =
-        std::all_of(looks_.begin(), looks_.end(), [&](const json& look) { return limit_of(look) == limit; });
-    const bool wait = std::all_of(looks_.begin(), looks_.end(),
-                                  [](const json& look) { return number(look, "backlog_bytes") > 0; });
+    const std::string limit = prevailing();
+    const bool wait = most([](const json& look) { return number(look, "backlog_bytes") > 0; });
     // A limit of our own keeps bytes with their sources.
-    if (same && limit == "limit") {
+    if (limit == "limit") {
       return {note("limited_by_limit", "a bandwidth limit of this agent holds its sources back", "",
                    "nothing is broken; culvert-agent limit list shows it")};
     }
     if (!wait) return {};
     if (part_of_span("cpu_ms") + part_of_span("wait_ms") >= kBusyThread) return {by_cpu()};
-    if (!same) return {};
     if (limit == "line") return {by_line()};
     if (limit == "window") return {by_window()};
     if (limit == "memory") {
@@ -81,6 +79,20 @@ class LimitCheck {
   }
 
  private:
+  bool most(const std::function<bool(const json&)>& hold) const {
+    const auto found = std::count_if(looks_.begin(), looks_.end(), hold);
+    return static_cast<double>(found) >= kMost * static_cast<double>(looks_.size());
+  }
+
+  /// The limit of most looks; empty when it changes too often.
+  std::string prevailing() const {
+    for (const json& look : looks_) {
+      const std::string limit = limit_of(look);
+      if (most([&](const json& other) { return limit_of(other) == limit; })) return limit;
+    }
+    return {};
+  }
+
   std::string seen(const std::string& more) const {
     return fmt::format("{:.0f} bytes wait, {:.1f} Mbit/s leave{}{}", number(last_, "backlog_bytes"),
                        rate_ * 8 / 1e6, more.empty() ? "" : "; ", more);
@@ -103,38 +115,61 @@ class LimitCheck {
             "give this machine a faster core, or take other load from it"};
   }
 
-  /// The shortest and the present round trip of the lane that says most.
-  std::pair<double, double> round_trips() const {
-    std::pair<double, double> best{0, 0};
-    double most = -1;
-    for (const json& lane : last_.at("lanes")) {
-      if (number(lane, "sent_bytes") <= most) continue;
-      most = number(lane, "sent_bytes");
-      best = {number(lane, "tcp_least_rtt_ms"), number(lane, "tcp_rtt_ms")};
+  struct RoundTrips {
+    double least =
+        0;            ///< ms; of all lanes, which share the line: one made while a queue stood knows no less.
+    double most = 0;  ///< ms; of the lane that carries most, in any look.
+
+    bool queued() const { return most >= least * kQueued && most >= least + kQueuedMs; }
+  };
+
+  RoundTrips round_trips() const {
+    RoundTrips found;
+    for (const json& look : looks_) {
+      const json* busiest = nullptr;
+      for (const json& lane : look.at("lanes")) {
+        const double least = number(lane, "tcp_least_rtt_ms");
+        if (least > 0 && (found.least == 0 || least < found.least)) found.least = least;
+        if (busiest == nullptr || number(lane, "sent_bytes") > number(*busiest, "sent_bytes"))
+          busiest = &lane;
+      }
+      if (busiest != nullptr) found.most = std::max(found.most, number(*busiest, "tcp_rtt_ms"));
     }
-    return best;
+    return found;
   }
 
-  Finding by_line() const {
+  /// Empty: hardly any.
+  std::string sent_again() const {
     const double sent = grown(first_, last_, "segments_sent");
     const double lost = sent <= 0 ? 0 : grown(first_, last_, "segments_resent") / sent;
-    if (sent >= static_cast<double>(kLeastSegments) && lost >= kLossy) {
-      return {"limited_by_loss", "the line to the gateway loses packets",
-              seen(fmt::format("{:.1f} % of {:.0f} segments had to be sent again", lost * 100, sent)),
+    if (sent < static_cast<double>(kLeastSegments) || lost < kLossy) return {};
+    return fmt::format("{:.1f} % of {:.0f} segments had to be sent again", lost * 100, sent);
+  }
+
+  /// A line that is full drops what its queue cannot take, so that its queue shows; one that loses packets by
+  /// itself does so without a queue.
+  Finding by_line() const {
+    const RoundTrips trips = round_trips();
+    std::string more = sent_again();
+    if (!more.empty() && !trips.queued()) {
+      return {"limited_by_loss", "the line to the gateway loses packets", seen(more),
               "have the owner of the network look for a bad link, a duplex mismatch or a policer that drops"};
     }
-    const auto [least, present] = round_trips();
+    if (trips.queued()) {
+      more = fmt::format("round trip {:.1f} ms, {:.1f} ms without a queue{}{}", trips.most, trips.least,
+                         more.empty() ? "" : "; ", more);
+    }
     const double early = rate(first_, looks_[looks_.size() / 2]);
     const double late = rate(looks_[looks_.size() / 2], last_);
     const bool steady = early > 0 && std::abs(early - late) <= kSteady * std::max(early, late);
-    if (steady && present >= least * kStandingQueue && present >= least + kQueueMs) {
+    if (steady && trips.queued()) {
       return note("limited_by_shaper",
                   "something on the way gives this site a steady rate and queues what is more: a shaper, "
                   "or the slowest link",
-                  fmt::format("round trip {:.1f} ms, {:.1f} ms without that queue", present, least),
+                  more,
                   "nothing is broken; if more was promised, ask the owner of the line what rate is set");
     }
-    return note("limited_by_line", "the line to the gateway is full: sources give more than it carries", "",
+    return note("limited_by_line", "the line to the gateway is full: sources give more than it carries", more,
                 "nothing is broken; if the line should carry more, look for other traffic");
   }
 

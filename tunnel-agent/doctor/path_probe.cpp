@@ -142,7 +142,11 @@ std::vector<Finding> conclude_path(const PathFacts& facts) {
                                       : " (server '" + facts.upgrade_reply->server + "')")
                     : "no byte came back, where other requests are answered",
         "have the owner of proxy or load balancer pass Upgrade: culvert/1 untouched, or TLS as a whole"};
-    if (facts.websocket_passes) {
+    if (facts.site_refused) {
+      // Who reads the request ends TLS, and with it both proofs of who this site is.
+      finding.evidence += "; it ends TLS itself, so that the gateway does not see which site asks";
+      finding.advice = "have the owner of proxy or load balancer pass TLS to the gateway as a whole";
+    } else if (facts.websocket_passes) {
       finding.note = true;
       finding.evidence += "; WebSocket passes, and lanes go by it";
     }

@@ -28,6 +28,7 @@ struct PathFacts {
   bool large_lost = false;                 ///< A large request is answered in small segments only.
   std::vector<IdleFact> idle;              ///< In rising order.
   bool gateway_silent = false;             ///< After a silence, a fresh connection got no answer either.
+  bool site_refused = false;               ///< The gateway did not see who asks, or does not know it.
 };
 
 /// Blocks for at most `patience`. Says nothing secret.

@@ -226,6 +226,17 @@ TEST_CASE("Descriptor: elements out of order, twice or empty are faults", "[vib]
   CHECK_FALSE(read_descriptor("<vib>" + deep));
 }
 
+TEST_CASE("Descriptor: an element that nobody here knows is a warning, wherever it stands", "[vib]") {
+  for (const char* const before : {"<type>", "</vib>"}) {
+    std::string xml = descriptor_xml(Parts{}.descriptor);
+    xml.insert(xml.find(before), "<future-thing/>");
+    const ReadDescriptor read = read_descriptor(xml).value();
+    CHECK(read.faults.empty());
+    REQUIRE(read.warnings.size() == 1);
+    CHECK_THAT(read.warnings.front(), Contains("has <future-thing>"));
+  }
+}
+
 TEST_CASE("Descriptor: bytes that no XML may hold are a fault", "[vib][hostile]") {
   const std::string good = descriptor_xml(Parts{}.descriptor);
   REQUIRE(read_descriptor(good).value().faults.empty());

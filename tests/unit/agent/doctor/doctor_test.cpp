@@ -99,6 +99,17 @@ TEST_CASE("Doctor: a firewall that answers by ICMP is told from a missing route"
   CHECK(findings.front().cause.find("router or firewall") != std::string::npos);
 }
 
+TEST_CASE("Doctor: a portal that shuts 443 out shows itself on port 80", "[doctor]") {
+  GatewayFacts facts = healthy();
+  facts.addresses = {{"192.0.2.1:443", Reach::Silent, "none"}};
+  facts.port_80_reply = parse_http_reply("HTTP/1.1 302 Found\r\nLocation: http://login.hotel/\r\n\r\n");
+  const auto findings = conclude_gateway(facts);
+  REQUIRE(ids(findings) == Ids{"captive_portal"});
+  CHECK(findings.front().evidence.find("192.0.2.1:443: none; on port 80 HTTP status 302") == 0);
+  facts.port_80_reply = parse_http_reply("HTTP/1.1 301 Moved\r\nLocation: https://GW.example/\r\n\r\n");
+  CHECK(ids(conclude_gateway(facts)) == Ids{"port_filtered"});
+}
+
 TEST_CASE("Doctor: of several addresses the one that came furthest decides", "[doctor]") {
   GatewayFacts facts = healthy();
   facts.addresses = {{"[2001:db8::1]:443", Reach::NoRoute, "no route"},
@@ -168,6 +179,7 @@ TEST_CASE("Doctor: a portal, another server and a server without TLS are told ap
   CHECK(with_reply("HTTP/1.1 302 Found\r\nLocation: https://gw.example/x\r\n\r\n") == Ids{"not_a_gateway"});
   CHECK(with_reply("HTTP/1.1 404 Not Found\r\nServer: nginx\r\n\r\n<html>") == Ids{"not_a_gateway"});
   CHECK(with_reply("SSH-2.0") == Ids{"not_a_gateway"});
+  CHECK_FALSE(parse_http_reply("HTTP/1.1 302 Found\r\nLocation: https://login"));
   GatewayFacts plain = healthy();
   plain.tls = TlsOutcome::NotTls;
   plain.plain_reply = parse_http_reply("HTTP/1.0 404 Not Found\r\n\r\n");
@@ -279,7 +291,13 @@ TEST_CASE("Doctor: what limits a busy session is told apart", "[doctor]") {
   CHECK(limits({.resent_each_s = 10}) == Ids{"limited_by_loss"});
   CHECK(limits({.cpu_ms_each_s = 950}) == Ids{"limited_by_cpu"});
   CHECK(limits({.rtt_ms = 60}) == Ids{"limited_by_shaper"});
+  CHECK(limits({.rtt_ms = 26}) == Ids{"limited_by_shaper"});
+  CHECK(limits({.rtt_ms = 24}) == Ids{"limited_by_line"});
+  CHECK(limits({.rtt_ms = 1, .least_rtt_ms = 0.1}) == Ids{"limited_by_line"});
   CHECK(limits({.rtt_ms = 60, .late_rate = 2}) == Ids{"limited_by_line"});
+  // A full line drops, too: its queue tells.
+  CHECK(limits({.rtt_ms = 60, .resent_each_s = 50}) == Ids{"limited_by_shaper"});
+  CHECK(limits({.rtt_ms = 24, .resent_each_s = 50}) == Ids{"limited_by_loss"});
   CHECK(limits({.limit = "memory"}) == Ids{"limited_by_memory"});
   CHECK(limits({.limit = "limit"}) == Ids{"limited_by_limit"});
   CHECK(limits({.limit = "window", .backlog = 40e3}) == Ids{"limited_by_window"});
@@ -287,6 +305,11 @@ TEST_CASE("Doctor: what limits a busy session is told apart", "[doctor]") {
   CHECK(limits({.limit = "window", .bytes_per_s = 0}) == Ids{"limited_by_target"});
   CHECK(limits({.limit = "source"}).empty());
   CHECK(limits({.backlog = 0}).empty());
+  std::vector<json> looks = Busy{}.looks();
+  looks[1]["session"]["limited_by"] = "window";
+  CHECK(ids(conclude_status(looks, kWorks)) == Ids{"limited_by_line"});
+  looks[2]["session"]["limited_by"] = "memory";
+  CHECK(conclude_status(looks, kWorks).empty());
 }
 
 TEST_CASE("Doctor: a full line, a slow target and a set limit are notes, which make nothing unhealthy",

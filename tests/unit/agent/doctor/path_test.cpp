@@ -18,6 +18,8 @@ TEST_CASE("Doctor: an upgrade that a stranger answers is refused, one that a bro
   CHECK_FALSE(is_healthy(conclude_path(facts)));
   facts.websocket_passes = true;
   CHECK(is_healthy(conclude_path(facts)));
+  facts.site_refused = true;
+  CHECK_FALSE(is_healthy(conclude_path(facts)));
 }
 
 TEST_CASE("Doctor: idle connections are cut where every longer wait is cut too", "[doctor]") {
