@@ -110,8 +110,10 @@ Duration Lane::least_round_trip() const {
 
 Duration Lane::line_round_trip() const {
   if (recent_rate_ == 0) return least_round_trip();
+  // In floating point until it is bounded: a lane that has long been idle has next to no rate.
   const std::chrono::duration<double> own{static_cast<double>(seal_budget() + kernel_budget()) /
                                           recent_rate_};
+  if (own >= least_round_trip()) return least_ever_;
   return std::max(least_ever_, least_round_trip() - std::chrono::duration_cast<Duration>(own));
 }
 

@@ -52,6 +52,17 @@ TEST_CASE("Lane: what waits at this end of a slow lane is no queue of the line",
   CHECK_FALSE(slow.queue_stands());
 }
 
+TEST_CASE("Lane: one that has long been idle still knows the round trip of its line", "[mux]") {
+  SlabRegion region{64};
+  SlabPool slabs{region.span()};
+  Instant now{1h};
+  Lane lane{LaneId{1}, slabs, now};
+  run(lane, 2e6, 0, 200ms, now);
+  for (int ping = 0; ping < 10'000; ++ping, now += 500ms) lane.measure(now - kLine, now);
+  CHECK(lane.line_round_trip() >= kLine);
+  CHECK(lane.line_round_trip() < kLine + 1ms);
+}
+
 TEST_CASE("Lane: a queue that stands in the line is seen, however slow the line is", "[mux]") {
   for (const double rate : {200e3, 2e6, 50e6}) {
     SlabRegion region{64};
