@@ -205,6 +205,7 @@ void GatewayLink::accept(int fd, const Forward& forward, SourceAddress source) {
     ::close(fd);
     return;
   }
+  if (driver_->session().is_worn_out()) replace_session();
   const OpenInfo info{forward.target, source.to_text(), forward.weight};
   const auto id = driver_->open(std::move(socket), info, &limits_.of_forward(forward.name));
   if (!id) {
@@ -216,6 +217,16 @@ void GatewayLink::accept(int fd, const Forward& forward, SourceAddress source) {
   if (driver_->session().lane_count() > 0) return;
   if (!yielding_) pause_timer_.cancel();
   keeper_.hurry();
+}
+
+/// docs/protocol.md §6.1. The source that showed it is refused and has to come again: once in 2^31 streams.
+void GatewayLink::replace_session() {
+  if (replace_) return;
+  spdlog::info("session={} has no stream ids left, a new one begins",
+               grant_ ? session_text(grant_->id) : "-");
+  driver_->end(Errc::StreamIdsExhausted, "all stream ids of the session are used");
+  replace_ = true;
+  keeper_.stop();
 }
 
 void GatewayLink::handle_offered(StreamId id, const OpenInfo& info) {

@@ -5,6 +5,7 @@ namespace culvert {
 namespace {
 
 constexpr std::uint64_t kStreamMinimum = 2 * kMinimumWindow;
+constexpr std::uint32_t kFewIds = 1U << 20;  ///< So many before the end a good moment is waited for.
 
 }  // namespace
 
@@ -46,7 +47,7 @@ Result<Stream*> Session::add_stream(StreamId id, OpenInfo info, StreamPhase phas
 Result<StreamId> Session::open_stream(OpenInfo info, void* owner, Instant now) {
   if (ended_) return Error{Errc::SessionClosed, "the session has ended"};
   if (draining()) return Error{Errc::Draining, "the session is draining"};
-  if (next_own_id_ >= kLastId)
+  if (next_own_id_ >= config_.last_id)
     return Error{Errc::StreamIdsExhausted, "all stream ids of the session are used"};
   auto added = add_stream(StreamId{next_own_id_}, std::move(info), StreamPhase::Opening, now);
   if (!added) return std::move(added).error();
@@ -58,6 +59,11 @@ Result<StreamId> Session::open_stream(OpenInfo info, void* owner, Instant now) {
   make_due(stream, kOpenDue);
   note_active(stream, now);
   return stream.id;
+}
+
+bool Session::is_worn_out() const {
+  const std::uint32_t left = next_own_id_ < config_.last_id ? (config_.last_id - next_own_id_) / 2 : 0;
+  return left == 0 || (left < kFewIds && open_count_ == 0);
 }
 
 void Session::accept_stream(StreamId id, void* owner, Instant now) {

@@ -109,6 +109,8 @@ class Session {
 
   /// @error StreamLimitReached, MemoryLimitReached, Draining, StreamIdsExhausted, SessionClosed.
   Result<StreamId> open_stream(OpenInfo info, void* owner, Instant now);
+  /// The ids for streams opened here are used up, or nearly and no stream would notice a new session.
+  bool is_worn_out() const;
   /// Answers kOffered. Nothing happens when the stream has been reset meanwhile; its owner is told so.
   void accept_stream(StreamId id, void* owner, Instant now);
   /// Ends both directions at once. Nothing more is told to its owner.

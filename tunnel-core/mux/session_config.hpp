@@ -17,6 +17,7 @@ struct SessionConfig {
   Duration first_lane_deadline = 30s;  ///< A session that never had a lane ends after this.
   Duration open_timeout = 30s;         ///< From open_stream() to the peer's answer.
   std::size_t read_ahead = 32 * kMaxPayload;  ///< Bytes of a stream that may wait unsent.
+  std::uint32_t last_id = kLastId;            ///< No stream opened here gets a higher one.
 };
 
 }  // namespace culvert

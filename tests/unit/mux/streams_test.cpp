@@ -34,6 +34,26 @@ TEST_CASE("Stream: one that was refused room is told when there is some", "[mux]
   CHECK(peer.write(id, 100'000) == 100);
 }
 
+// docs/protocol.md §6.1
+TEST_CASE("Stream: near the end of its ids a session is worn out without streams, at the end with them",
+          "[mux]") {
+  SessionConfig config;
+  RawPeer fresh{config};
+  CHECK_FALSE(fresh.session.is_worn_out());
+  config.last_id = 6;
+  RawPeer peer{config};
+  peer.attach();
+  CHECK(peer.session.is_worn_out());
+  const StreamId first = peer.open();
+  CHECK_FALSE(peer.session.is_worn_out());
+  CHECK(first.value == 2);
+  CHECK(peer.open().value == 4);
+  CHECK(peer.session.is_worn_out());
+  const auto refused = peer.session.open_stream({"target", "", kDefaultWeight}, nullptr, peer.now);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code() == Errc::StreamIdsExhausted);
+}
+
 // docs/protocol.md §12
 TEST_CASE("Stream: without an answer it is reset after the open time-out", "[mux]") {
   RawPeer peer;
