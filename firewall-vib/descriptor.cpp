@@ -59,6 +59,11 @@ bool is_vib_name(std::string_view text) {
   return !text.empty() && text.size() <= 60 && text.find_first_not_of(kSigns) == std::string_view::npos;
 }
 
+bool is_payload_name(std::string_view text) {
+  constexpr std::string_view kSigns = "abcdefghijklmnopqrstuvwxyz0123456789-_";
+  return !text.empty() && text.size() <= 8 && text.find_first_not_of(kSigns) == std::string_view::npos;
+}
+
 bool is_date(std::string_view text, bool offset_required) {
   static const std::regex kDate{
       R"((\d{4})-(\d\d)-(\d\d)T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,6})?(Z|[+-](?:0\d|1[0-4]):[0-5]\d)?)"};

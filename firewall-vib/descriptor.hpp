@@ -20,15 +20,15 @@ struct Checksum {
 };
 
 struct Payload {
-  std::string name;  ///< The member of the ar archive; at most 8 characters.
-  std::string type;  ///< "tgz", "vgz".
+  std::string name;  ///< The member of the ar archive; see is_payload_name().
+  std::string type;  ///< "tgz", "vgz", "vzstd".
   std::uint64_t size = 0;
   std::vector<Checksum> checksums;
 };
 
 struct Constraint {
   std::string name;
-  std::string relation;  ///< "", "=", ">=", "<<".
+  std::string relation;  ///< "", "<<", "<=", "=", ">=", ">>".
   std::string version;
 };
 
@@ -79,6 +79,8 @@ Result<ReadDescriptor> read_descriptor(std::string_view xml);
 
 /// Letters, digits, dots, - and _, at most 60: it stands in paths and commands.
 bool is_vib_name(std::string_view text);
+/// 1 to 8 of a-z, 0-9, - and _: it becomes the name of a file on the FAT of the boot bank.
+bool is_payload_name(std::string_view text);
 /// ISO 8601 with a time, and a day and a time that there are.
 bool is_date(std::string_view text, bool offset_required);
 

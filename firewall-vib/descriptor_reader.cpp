@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <initializer_list>
 #include <iterator>
 #include <pugixml.hpp>
+#include <regex>
 
 #include "firewall-vib/descriptor.hpp"
 #include "firewall-vib/xml_text.hpp"
@@ -36,6 +38,12 @@ constexpr std::array<std::string_view, 19> kOrder{"type",
                                                   "stateless-ready",
                                                   "overlay",
                                                   "payloads"};
+
+/// "8", "8.0", "8.*": the lines of ESXi that a VIB is for.
+bool is_platform_version(std::string_view text) {
+  static const std::regex kVersion{R"(\d{1,5}(\.(\d{1,5}|\*)){0,3})"};
+  return text.size() <= 30 && std::regex_match(text.begin(), text.end(), kVersion);
+}
 
 /// XML is text in UTF-8, and of the control characters only these three. The parser here takes anything.
 bool is_text(std::string_view xml) {
@@ -70,6 +78,8 @@ class DescriptorReader {
     check_all_there();
     read_texts();
     check_texts();
+    check_relationships();
+    check_requirements();
     read_lists();
     for (const pugi::xml_node payload : vib_.child("payloads").children("payload")) read_payload(payload);
     if (out_.payloads.empty()) fault("has no payload");
@@ -127,6 +137,87 @@ class DescriptorReader {
     if (!out_.release_date.empty() && !is_date(out_.release_date, /*offset_required=*/false)) {
       fault(fmt::format("has the release date '{}'; hosts read one like 2026-11-21T00:00:00+00:00",
                         shown_xml(out_.release_date)));
+    }
+  }
+
+  /// Below the descriptor's own elements too, newer hosts may know what we do not.
+  void warn_of_unknown(pugi::xml_node parent, std::initializer_list<std::string_view> known) {
+    for (const pugi::xml_node child : parent.children()) {
+      if (child.type() != pugi::node_element) continue;
+      if (std::find(known.begin(), known.end(), std::string_view{child.name()}) != known.end()) continue;
+      warn(fmt::format("has <{}> in <{}>, which is not known here; older hosts may refuse it",
+                       shown_xml(child.name()), parent.name()));
+    }
+  }
+
+  void check_relationships() {
+    const pugi::xml_node relationships = vib_.child("relationships");
+    warn_of_unknown(relationships, {"depends", "conflicts", "replaces", "provides", "compatibleWith"});
+    for (const char* const kind : {"depends", "conflicts", "replaces", "compatibleWith"}) {
+      for (const pugi::xml_node list : relationships.children(kind)) {
+        warn_of_unknown(list, {"constraint"});
+        for (const pugi::xml_node constraint : list.children("constraint"))
+          check_constraint(constraint, kind);
+      }
+    }
+    for (const pugi::xml_node list : relationships.children("provides")) {
+      warn_of_unknown(list, {"provide", "constraint"});
+      for (const pugi::xml_node provided : list.children("provide")) check_names(provided, "provides");
+      for (const pugi::xml_node provided : list.children("constraint"))
+        check_constraint(provided, "provides");
+    }
+  }
+
+  /// What is provided has a name and perhaps a version; what is asked of others also a relation to it.
+  void check_names(pugi::xml_node node, const char* kind) {
+    const std::string_view name = node.attribute("name").value();
+    const std::string_view version = node.attribute("version").value();
+    if (!is_vib_name(name)) {
+      fault(
+          fmt::format("names '{}' in <{}>; a name is letters, digits, dots, - and _", shown_xml(name), kind));
+    }
+    if (!version.empty() && !is_vib_name(version)) {
+      fault(
+          fmt::format("names '{}' in <{}> with the version '{}'; a version is letters, digits, dots, - and _",
+                      shown_xml(name), kind, shown_xml(version)));
+    }
+  }
+
+  void check_constraint(pugi::xml_node node, const char* kind) {
+    check_names(node, kind);
+    constexpr std::array<std::string_view, 5> kRelations{"<<", "<=", "=", ">=", ">>"};
+    const std::string_view name = node.attribute("name").value();
+    const std::string_view relation = node.attribute("relation").value();
+    const std::string_view version = node.attribute("version").value();
+    if (!relation.empty() && std::find(kRelations.begin(), kRelations.end(), relation) == kRelations.end()) {
+      fault(fmt::format("has in <{}> the relation '{}' to '{}'; hosts know <<, <=, =, >= and >>", kind,
+                        shown_xml(relation), shown_xml(name)));
+    }
+    if (relation.empty() != version.empty()) {
+      fault(fmt::format("names '{}' in <{}> with {}; relation and version go together", shown_xml(name), kind,
+                        relation.empty() ? "a version alone" : "a relation alone"));
+    }
+  }
+
+  void check_requirements() {
+    const pugi::xml_node needed = vib_.child("system-requires");
+    if (!needed) return;  // check_all_there() has said so.
+    warn_of_unknown(needed, {"maintenance-mode", "softwarePlatform"});
+    const pugi::xml_node maintenance = needed.child("maintenance-mode");
+    if (!maintenance)
+      warn("lacks <maintenance-mode> in <system-requires>, which VMware's tools always write");
+    if (maintenance.next_sibling("maintenance-mode")) fault("has <maintenance-mode> twice");
+    for (const pugi::xml_node platform : needed.children("softwarePlatform")) {
+      const std::string_view version = platform.attribute("version").value();
+      const std::string_view product = platform.attribute("productLineID").value();
+      if (!is_platform_version(version)) {
+        fault(fmt::format("has in <softwarePlatform> the version '{}'; hosts know those like 8.0 and 8.*",
+                          shown_xml(version)));
+      }
+      if (product != "embeddedEsx") {
+        warn(fmt::format("has in <softwarePlatform> the product '{}'; ESXi is embeddedEsx",
+                         shown_xml(product)));
+      }
     }
   }
 

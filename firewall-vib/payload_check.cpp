@@ -14,6 +14,9 @@ namespace culvert::firewall {
 namespace {
 
 constexpr std::string_view kRulesetFolder = "etc/vmware/firewall/";
+constexpr std::size_t kTarHeader = 512;
+constexpr std::size_t kMagicAt = 257;  ///< Where other tars have "ustar".
+constexpr std::string_view kVisorMagic{"visor  \0", 8};
 
 /// Where a VIB of the level community may put files; elsewhere a host wants --force.
 constexpr std::array<std::string_view, 15> kCommunityFolders{"etc/vmware/shutdown/shutdown/",
@@ -42,7 +45,7 @@ class PayloadExaminer {
       fault(fmt::format("has {} bytes, but the descriptor says {}", stored_.size(), payload_.size));
     }
     check_sums();
-    if (unpacked_ && payload_.type == "tgz") list_files();
+    if (unpacked_ && check_sort() && payload_.type == "tgz") list_files();
     report_.payloads.push_back(std::move(out_));
   }
 
@@ -61,6 +64,7 @@ class PayloadExaminer {
     Digest sha1{DigestKind::Sha1};
     const auto done = gunzip(stored_, {}, [&](std::string_view piece) {
       out_.unpacked_size += piece.size();
+      head_ += piece.substr(0, kTarHeader - head_.size());
       sha256.add(piece);
       sha1.add(piece);
     });
@@ -99,6 +103,18 @@ class PayloadExaminer {
     if (!computed || sum.value == found) return;
     fault(fmt::format("does not have the {}{} checksum that the descriptor says", sum.type,
                       sum.verify_process.empty() ? "" : " " + sum.verify_process));
+  }
+
+  /// Visor tars, which ESXi made for itself, have the contents of their files in another place than others:
+  /// whoever takes one for the other reads something else.
+  /// @return whether the tar is of the sort that the type says.
+  bool check_sort() {
+    const bool visor =
+        head_.size() == kTarHeader && std::string_view{head_}.substr(kMagicAt).starts_with(kVisorMagic);
+    if (payload_.type == "vgz" && !visor)
+      fault("is called vgz, but what it holds is no visor tar; a plain tar is called tgz");
+    if (payload_.type == "tgz" && visor) fault("is called tgz, but holds a visor tar, which is called vgz");
+    return visor == (payload_.type == "vgz");
   }
 
   void list_files() {
@@ -174,6 +190,7 @@ class PayloadExaminer {
   const std::string& stored_;
   VibReport& report_;
   PayloadReport out_;
+  std::string head_;  ///< The first header of the tar.
   bool unpacked_ = false;
 };
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <set>
 
 #include "firewall-vib/ar_check.hpp"
@@ -34,6 +35,7 @@ class VibExaminer {
     for (std::string& text : read->faults) fault(std::move(text));
     for (std::string& text : read->warnings) warn(std::move(text));
     check_descriptor();
+    check_payloads();
     check_signature_of(descriptor->content);
     for (const Payload& payload : report_.descriptor.payloads) {
       const Member* const stored = find(payload.name);
@@ -74,22 +76,39 @@ class VibExaminer {
     if (!vib.acceptance_level.empty() && !is_acceptance_level(vib.acceptance_level))
       fault(fmt::format("the acceptance level '{}' is none; it is certified, accepted, partner or community",
                         shown_xml(vib.acceptance_level)));
+  }
+
+  void check_payloads() {
     std::set<std::string> names{"descriptor.xml", "sig.pkcs7"};
-    for (const Payload& payload : vib.payloads) {
+    for (const Payload& payload : report_.descriptor.payloads) {
       const std::string name = shown_xml(payload.name);
-      if (payload.name.empty() || payload.name.size() > 8)
-        fault(fmt::format("payload '{}' has a name of {} characters; it has to be 1 to 8", name,
-                          payload.name.size()));
+      if (!is_payload_name(payload.name))
+        fault(fmt::format("payload '{}' is no name for one; it has to be 1 to 8 of a-z, 0-9, - and _", name));
       if (!names.insert(payload.name).second) fault(fmt::format("payload '{}' is there twice", name));
-      if (payload.type != "tgz" && payload.type != "vgz" && payload.type != "vzstd")
-        warn(fmt::format("payload '{}' is of the type '{}', which is not looked into", name,
-                         shown_xml(payload.type)));
+      check_type(payload, name);
     }
     for (const Member& member : members_) {
       if (!names.contains(member.name))
         fault(
             fmt::format("the archive has '{}', which the descriptor does not name", shown_xml(member.name)));
     }
+  }
+
+  void check_type(const Payload& payload, const std::string& name) {
+    constexpr std::array<std::string_view, 3> kArchives{"tgz", "vgz", "vzstd"};
+    // Kernels, boot loaders and installers, in packages of VMware's own.
+    constexpr std::array<std::string_view, 5> kBoot{"boot", "boot_com32_bin", "boot_loader_efi", "insz",
+                                                    "upgrade"};
+    const auto among = [&](const auto& types) {
+      return std::find(types.begin(), types.end(), payload.type) != types.end();
+    };
+    if (among(kArchives)) return;
+    if (among(kBoot)) {
+      return warn(
+          fmt::format("payload '{}' is of the type '{}', which is not looked into", name, payload.type));
+    }
+    fault(fmt::format("payload '{}' is of the type '{}'; hosts know tgz, vgz and, the newer ones, vzstd",
+                      name, shown_xml(payload.type)));
   }
 
   void check_signature_of(const std::string& descriptor) {

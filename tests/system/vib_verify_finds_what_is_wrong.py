@@ -47,6 +47,11 @@ def tar_of(entries: list[Entry]) -> bytes:
     return out.getvalue()
 
 
+def visor(tar: bytes) -> bytes:
+    """Signed as ESXi's own sort of tar."""
+    return tar[:257] + b"visor  \0" + tar[265:]
+
+
 def sums_of(tar: bytes, payload: bytes) -> list[tuple[str, str, str]]:
     return [("sha-256", "gunzip", hashlib.sha256(tar).hexdigest()), ("sha-256", "", hashlib.sha256(payload).hexdigest()),
             ("sha-1", "gunzip", hashlib.sha1(tar).hexdigest())]
@@ -60,21 +65,23 @@ def ar(members: list[tuple[str, bytes]]) -> bytes:
 
 
 def vib(entries: Optional[list[Entry]] = None, files: Optional[list[str]] = None, texts: Optional[dict] = None,
-        sums: Optional[list[int]] = None, more_sums: str = "", behind_gzip: bytes = b"", behind_xml: str = "") -> bytes:
+        sums: Optional[list[int]] = None, more_sums: str = "", behind_gzip: bytes = b"", behind_xml: str = "",
+        name: str = "p", kind: str = "tgz", tar: Optional[bytes] = None) -> bytes:
     """A VIB that is right in all that is not given."""
     entries = [Entry(PATH)] if entries is None else entries
-    tar = tar_of(entries)
+    tar = tar_of(entries) if tar is None else tar
     payload = gzip.compress(tar, mtime=0) + behind_gzip
     listed = sorted({entry.path for entry in entries if not entry.directory}) if files is None else files
     told = sums_of(tar, payload)
-    described = "".join(f'<checksum checksum-type="{kind}"' + (f' verify-process="{process}"' if process else "") + f">{value}"
-                        "</checksum>" for kind, process, value in (told if sums is None else [told[i] for i in sums]))
+    described = "".join(f'<checksum checksum-type="{sort}"' + (f' verify-process="{process}"' if process else "") + f">{value}"
+                        "</checksum>" for sort, process, value in (told if sums is None else [told[i] for i in sums]))
     values = dict(TEXTS) | {
         "file-list": "".join(f"<file>{path}</file>" for path in listed),
-        "payloads": f'<payload name="p" type="tgz" size="{len(payload)}">{described}{more_sums}</payload>'} | (texts or {})
-    xml = '<vib version="5.0">' + "".join(f"<{name}>{value}</{name}>" for name, value in values.items()
+        "payloads": f'<payload name="{name}" type="{kind}" size="{len(payload)}">{described}{more_sums}</payload>'}
+    values |= texts or {}
+    xml = '<vib version="5.0">' + "".join(f"<{element}>{value}</{element}>" for element, value in values.items()
                                           if value is not None) + "</vib>" + behind_xml
-    return ar([("descriptor.xml", xml.encode()), ("sig.pkcs7", b""), ("p", payload)])
+    return ar([("descriptor.xml", xml.encode()), ("sig.pkcs7", b""), (name, payload)])
 
 
 def scenario(folder: Path) -> None:
@@ -95,9 +102,14 @@ def scenario(folder: Path) -> None:
     good = verified(vib([Entry("etc", 0o755, True), Entry(PATH, 0o444)]))
     check("a good one has no finding", (good.code, good.out) == (0, "healthy           Somebody_bootbank_thing_1.0-1\n"), good)
     check("nor have zeros behind the gzip stream, which gzip forgives", "fault" not in verified(vib(behind_gzip=bytes(8))).out)
+    good = verified(vib(kind="vgz", tar=visor(tar_of([Entry(PATH)]))))
+    check("nor has a visor tar that is called vgz", (good.code, good.out.count("\n")) == (0, 1), good)
     payloads(fault, warning)
+    names_and_types(fault, warning)
     archives(fault)
     descriptors(fault, warning)
+    relations(fault, warning)
+    requirements(fault, warning)
     signers(folder)
 
 
@@ -119,6 +131,16 @@ def payloads(fault, warning) -> None:
     warning("a sum that nobody knows", vib(more_sums='<checksum checksum-type="md4">00</checksum>'), "md4", "not checked")
 
 
+def names_and_types(fault, warning) -> None:
+    for name in ("../x", "a b", "PAYLOAD", "abcdefghi"):
+        fault(f"a payload of the name '{name}'", vib(name=name), f"'{name}'", "1 to 8 of a-z")
+    for kind in ("foo", "TGZ", ""):
+        fault(f"a payload of the type '{kind}'", vib(kind=kind), f"'{kind}'", "tgz, vgz")
+    warning("a payload of VMware's boot loaders", vib(kind="boot"), "not looked into")
+    fault("a plain tar that is called vgz", vib(kind="vgz"), "no visor tar")
+    fault("a visor tar that is called tgz", vib(tar=visor(tar_of([Entry(PATH)]))), "holds a visor tar")
+
+
 def archives(fault) -> None:
     good = vib()
     for size in (b"-5", b"abc", b"0x10", b""):
@@ -136,6 +158,27 @@ def descriptors(fault, warning) -> None:
         fault(f"the release date {date}", vib(texts={"release-date": date}), date)
     for name in ("relationships", "overlay", "urls"):
         warning(f"no {name}", vib(texts={name: None}), f"<{name}>")
+
+
+def relations(fault, warning) -> None:
+    def related(xml: str) -> bytes:
+        return vib(texts={"relationships": f"<depends>{xml}</depends>"})
+
+    fault("a relation that nobody knows", related('<constraint name="esx-base" relation="~~" version="8.0"/>'), "~~", "esx-base")
+    fault("a constraint without a name", related("<constraint/>"), "names ''", "<depends>")
+    fault("a relation to no version", related('<constraint name="esx-base" relation="="/>'), "a relation alone")
+    warning("a constraint of another kind", related("<foo/>"), "<foo>", "<depends>")
+    warning("a relationship of another kind", vib(texts={"relationships": "<foo/>"}), "<foo>", "<relationships>")
+
+
+def requirements(fault, warning) -> None:
+    def asking(xml: str) -> bytes:
+        return vib(texts={"system-requires": f"<maintenance-mode>false</maintenance-mode>{xml}"})
+
+    fault("a version that no host has", asking('<softwarePlatform version="abc" locale="" productLineID="embeddedEsx"/>'), "abc")
+    warning("a product that is not ESXi", asking('<softwarePlatform version="8.*" locale="" productLineID="x"/>'), "'x'")
+    warning("a requirement that nobody knows", asking("<junk/>"), "<junk>", "<system-requires>")
+    warning("no word of the maintenance mode", vib(texts={"system-requires": ""}), "<maintenance-mode>")
 
 
 def signers(folder: Path) -> None:

@@ -11,7 +11,7 @@ void ignore_file_size_signal() {
 SignalsDeferred::SignalsDeferred() {
   sigset_t ends;
   sigemptyset(&ends);
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&ends, signal);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) sigaddset(&ends, signal);
   ::pthread_sigmask(SIG_BLOCK, &ends, &before_);
 }
 

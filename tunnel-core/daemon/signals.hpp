@@ -9,8 +9,8 @@ namespace culvert {
 /// like a full disk, and no signal that kills half-way. For the first line of main().
 void ignore_file_size_signal();
 
-/// While it lives, INT, TERM and HUP wait for this thread: what it has begun to write is finished or taken
-/// back before the process ends.
+/// While it lives, INT, TERM, HUP and QUIT wait for this thread: what it has begun to write is finished or
+/// taken back before the process ends.
 class SignalsDeferred {
  public:
   SignalsDeferred();

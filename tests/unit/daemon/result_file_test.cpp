@@ -1,6 +1,7 @@
 #include "tunnel-core/daemon/result_file.hpp"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -61,10 +62,12 @@ TEST_CASE("Result file: it goes into a FIFO or a device, which stay what they ar
 
 TEST_CASE("Files: an end that is asked for waits until a file is whole", "[daemon]") {
   const TempDir dir;
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGQUIT}) {
     const auto file = dir.path() / std::to_string(signal);
     const pid_t child = ::fork();
     if (child == 0) {
+      const rlimit no_core{0, 0};  // QUIT would leave one in the folder of the tests.
+      ::setrlimit(RLIMIT_CORE, &no_core);
       {
         const SignalsDeferred deferred;
         ::raise(signal);
@@ -78,7 +81,7 @@ TEST_CASE("Files: an end that is asked for waits until a file is whole", "[daemo
     REQUIRE(WTERMSIG(status) == signal);
     REQUIRE(content_of(file) == "whole");
   }
-  REQUIRE(entries_in(dir.path()) == 3);
+  REQUIRE(entries_in(dir.path()) == 4);
 }
 
 }  // namespace

@@ -199,6 +199,29 @@ TEST_CASE("VIB: payloads that leave their place or gain rights are refused", "[v
   CHECK_THAT(findings_of(parts), Contains("has no service"));
 }
 
+TEST_CASE("VIB: a payload has a name that fits the boot bank", "[vib][hostile]") {
+  for (const char* name : {"p", "payload1", "net-8125", "uc_intel", "lsu-lsi-"}) CHECK(is_payload_name(name));
+  for (const char* name : {"", "../x", "a b", "PAYLOAD", "a.b", "abcdefghi", "p\n", "\xc3\xa9"}) {
+    INFO(name);
+    CHECK_FALSE(is_payload_name(name));
+    Parts parts;
+    parts.descriptor.payloads[0].name = name;
+    CHECK_THAT(findings_of(parts), Contains("is no name for one"));
+  }
+}
+
+TEST_CASE("VIB: a payload is of a type that hosts know, and what that type says", "[vib][hostile]") {
+  Parts parts;
+  for (const char* type : {"", "foo", "TGZ", "tgz ", "zip"}) {
+    parts.descriptor.payloads[0].type = type;
+    CHECK_THAT(findings_of(parts), Contains("fault") && Contains("hosts know tgz, vgz"));
+  }
+  parts.descriptor.payloads[0].type = "boot";
+  CHECK_THAT(findings_of(parts), !Contains("fault") && Contains("not looked into"));
+  parts.descriptor.payloads[0].type = "vgz";
+  CHECK_THAT(findings_of(parts), Contains("fault") && Contains("no visor tar"));
+}
+
 TEST_CASE("VIB: a signature is asked of every level but community", "[vib][hostile]") {
   Parts parts;
   parts.descriptor.acceptance_level = "partner";
