@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """culvert-agent doctor --backup-exec and --listen on two machines with a firewall between: each blocked port is named, in
 its direction, with what Backup Exec says of it; "control works but data is blocked" when only 10000 passes; a port that
-connects and carries nothing is not open; an NDMP agent on 10000 counts. culvert-agent explain knows the numbers."""
+connects and carries nothing is not open; an NDMP agent on 10000 counts, and is no other end of a check. A firewall with the
+rules of the catalogue is healthy, a data range that another program has is not. culvert-agent explain knows the numbers."""
 import json
 import os
 import socket
@@ -23,6 +24,21 @@ SILENT = textwrap.dedent("""
     kept = []
     while True:
         kept.append(listener.accept())
+""")
+HOLD = textwrap.dedent("""
+    import socket, sys, time
+    first, last = map(int, sys.argv[1].split("-"))
+    kept = [socket.create_server(("0.0.0.0", port)) for port in range(first, last + 1)]
+    print("ready", flush=True)
+    time.sleep(1000)
+""")
+STRANGER = textwrap.dedent("""
+    import socket, sys
+    with socket.create_connection((sys.argv[1], 10000), 5) as line:
+        line.recv(100)
+        for said in sys.argv[2:]:
+            line.sendall(said.encode() + b"\\n")
+            line.recv(4096)
 """)
 NDMP = textwrap.dedent("""
     import socket, struct, sys
@@ -95,9 +111,13 @@ def scenario(folder: Path) -> None:
         only_control(ends)
         blocked_ports(ends)
         no_bytes(ends)
+        rules_of_the_catalogue(ends)
+        turned_away(ends)
         other_programs(ends, folder)
+        taken_range(ends, folder)
         ranges_and_roles(ends)
-        nobody(ends)
+        nobody(ends, folder)
+        strangers(ends)
     finally:
         ends.stop()
         hosts.close()
@@ -106,6 +126,7 @@ def scenario(folder: Path) -> None:
 def explained() -> None:
     by_code, by_message = agent("explain", "0xE0000F25"), agent("explain", "v-79-57344-3877")
     check("explain knows 0xE0000F25 by both of its names", by_code.code == 0 and by_code.out == by_message.out, by_message)
+    check("  and without its 0x", agent("explain", "E0000F25").out == by_code.out)
     check("  and says what it means and what to check", "communication failure" in by_code.out and "10000" not in by_code.err
           and "control works but data is blocked" in by_code.out, by_code)
     known = json.loads(agent("explain", "--json").out)["errors"]
@@ -156,7 +177,7 @@ def only_control(ends: Ends) -> None:
 def blocked_ports(ends: Ends) -> None:
     cases = [(ends.hosts.far, 10000, "drop", "V-79-57344-3842"), (ends.hosts.far, 10000, "reject with tcp reset", "0xE0000F02"),
              (ends.hosts.near, 6101, "drop", "selection lists"), (ends.hosts.near, 10082, "drop", "deduplication"),
-             (ends.hosts.near, 10102, "reject with tcp reset", "deduplication"), (ends.hosts.near, 3527, "drop", "console")]
+             (ends.hosts.near, 10102, "reject with tcp reset", "deduplication")]
     for end, port, verdict, symptom in cases:
         ends.hosts.firewall(end, f"tcp dport {port} {verdict}")
         report = ends.finds(["backup_exec_port_closed"], symptom)
@@ -165,6 +186,33 @@ def blocked_ports(ends: Ends) -> None:
         ends.hosts.no_firewall()
     ends.hosts.firewall(ends.hosts.far, "meta l4proto tcp drop")
     ends.finds(["backup_exec_port_closed", "backup_exec_port_closed", "other_direction_unchecked"], "10000", RANGE)
+    ends.stop()
+    ends.hosts.no_firewall()
+
+
+def rules_of_the_catalogue(ends: Ends) -> None:
+    replies = "ct state established,related accept"
+    ends.hosts.firewall(ends.hosts.near, replies, "tcp dport { 6101, 10082, 10102 } accept", "meta l4proto tcp drop")
+    ends.hosts.firewall(ends.hosts.far, replies, f"tcp dport {{ 10000, {RANGE} }} accept", "meta l4proto tcp drop")
+    ends.listen()
+    done, report = ends.check()
+    found = [(finding["id"], finding["severity"]) for finding in report["findings"]]
+    check("a firewall with the rules of the catalogue is healthy", done.code == 0 and report["healthy"], done)
+    check("  with a note of the ports that only a console needs", found == [("backup_exec_port_closed", "note")]
+          and "TCP 3527, 6106 " in report["findings"][0]["cause"] and "needed only where a remote administration console runs"
+          in report["findings"][0]["advice"], report["findings"])
+    code, heard = ends.heard()
+    check("  and so says the other end", code == 0 and heard["healthy"] and heard["findings"] == [], heard)
+    ends.hosts.no_firewall()
+
+
+def turned_away(ends: Ends) -> None:
+    ends.finds(["no_route"], "no route to 192.0.2.9", listens=False, host="192.0.2.9")
+    ends.hosts.firewall(ends.hosts.far, "tcp dport 10000 reject with icmp type admin-prohibited")
+    ends.finds(["port_prohibited"], "administratively prohibited", FAR)
+    ends.heard()
+    ends.hosts.firewall(ends.hosts.far, "meta l4proto tcp reject with icmp type admin-prohibited")
+    ends.finds(["port_prohibited"], "administratively prohibited", FAR)
     ends.stop()
     ends.hosts.no_firewall()
 
@@ -203,6 +251,31 @@ def other_programs(ends: Ends, folder: Path) -> None:
     silent.stop()
 
 
+def taken_range(ends: Ends, folder: Path) -> None:
+    few = Process([*ends.hosts.far, sys.executable, "-c", HOLD, "20003-20005"], folder / "hold.log", ready="ready")
+    ends.listen()
+    done, report = ends.check()
+    check("a few data ports that another program has are passed over", done.code == 0 and report["healthy"], done)
+    check("  at the listening end too", ends.heard()[0] == 0)
+    ends.hosts.firewall(ends.hosts.far, "tcp dport 20003-20005 drop")
+    ends.finds(["data_partly_blocked"], "20003-20005", "3 of 25")
+    check("  unless packets to them are dropped", ends.heard()[0] == 1)
+    ends.hosts.no_firewall()
+    few.stop()
+    all_of_it = Process([*ends.hosts.far, sys.executable, "-c", HOLD, RANGE], folder / "hold.log", ready="ready")
+    ends.finds(["port_unproven"], "whether any data port is open", "another program")
+    code, heard = ends.heard()
+    check("a data range that another program has altogether proves nothing", code == 1 and len(heard["findings"]) == 1
+          and heard["findings"][0]["id"] == "port_unproven" and "python" in heard["findings"][0]["evidence"], heard)
+    ends.hosts.firewall(ends.hosts.far, f"tcp dport {RANGE} drop")
+    ends.finds(["data_blocked"], "silently dropped")
+    code, heard = ends.heard()
+    check("  and where packets are dropped, it is blocked", code == 1
+          and heard["findings"][0]["id"] == "backup_exec_port_closed", heard)
+    ends.hosts.no_firewall()
+    all_of_it.stop()
+
+
 def ranges_and_roles(ends: Ends) -> None:
     ends.listen("--jobs", "20")
     ends.finds(["data_range_small"], "fewer than 2 ports for each of 20 jobs", "0xE0000F25", words=("--jobs", "20"),
@@ -221,8 +294,11 @@ def ranges_and_roles(ends: Ends) -> None:
     ends.heard()
 
 
-def nobody(ends: Ends) -> None:
+def nobody(ends: Ends, folder: Path) -> None:
     ends.finds(["other_end_not_listening"], "--listen", listens=False)
+    ndmp = Process([*ends.hosts.far, sys.executable, "-c", NDMP], folder / "ndmp.log", ready="ready")
+    ends.finds(["other_end_not_listening"], "an NDMP agent answers", "--listen", listens=False)
+    ndmp.stop()
     ends.finds(["name_unresolved"], "nosuch.invalid", listens=False, host="nosuch.invalid")
     ends.listen("--for", "1")
     code, heard = ends.heard()
@@ -230,7 +306,18 @@ def nobody(ends: Ends) -> None:
     ends.listen()
     ends.listener.terminate()
     check("and one that is stopped, too", ends.heard()[0] == 1)
+
+
+def strangers(ends: Ends) -> None:
+    said = [*ends.hosts.near, sys.executable, "-c", STRANGER, FAR]
     ends.listen()
+    subprocess.run([*said, '{"token":"x"}', '{"end":1}'], timeout=20, check=True)
+    code, heard = ends.heard()
+    check("an end without a check is not healthy", code == 1 and heard["findings"][0]["id"] == "other_direction_unchecked"
+          and RANGE in heard["findings"][0]["cause"], heard)
+    ends.listen()
+    subprocess.run([*said, '{"end":1}'], timeout=20, check=True)
+    check("and one line of a stranger ends nothing", ends.listener.poll() is None)
     with subprocess.Popen([*ends.hosts.near, sys.executable, "-c", textwrap.dedent(f"""
             import socket
             for junk in (b"\\xff" * 100 + b"\\n", b'[1]\\n', b'{{"token":7}}\\n', b'{{"dial":"x"}}\\n',

@@ -47,6 +47,25 @@ class HeldPorts {
   std::thread thread_;  ///< Last: uses the others.
 };
 
+/// How far a port was come to, for choosing between addresses.
+std::size_t way_made(PortState state) {
+  switch (state) {
+    case PortState::Open:
+      return 1000;
+    case PortState::Refused:
+    case PortState::Dropped:
+    case PortState::Silent:
+    case PortState::Foreign:
+    case PortState::Prohibited:
+      return 1;
+    case PortState::Unreachable:
+    case PortState::TurnedBack:
+    case PortState::Forbidden:
+      break;
+  }
+  return 0;
+}
+
 class Check {
  public:
   Check(const DoctorOptions& options, PortPlan plan, const Progress& progress)
@@ -70,6 +89,7 @@ class Check {
     progress_(fmt::format("dialling {} ports of {}", there.size(), facts_.host));
     PortProbe probe = dial(found.addresses, there);
     for (const PortFact& fact : probe.facts) note(fact);
+    facts_.other_end_answers = static_cast<bool>(probe.open);
     if (probe.open) learn(probe.open.value());
     dial_back(probe);
     if (probe.open) say_end(probe.open.value());
@@ -105,9 +125,7 @@ class Check {
     for (auto& future : probes) {
       PortProbe probe = future.get();
       std::size_t weight = 1;
-      for (const PortFact& fact : probe.facts) {
-        weight += fact.state == PortState::Open ? 1000 : fact.state == PortState::Unreachable ? 0 : 1;
-      }
+      for (const PortFact& fact : probe.facts) weight += way_made(fact.state);
       if (weight > most) best = std::move(probe);
       most = std::max(most, weight);
     }
@@ -158,9 +176,11 @@ class Check {
     std::vector<std::uint16_t> closed;
     std::vector<std::uint16_t> unproven;
     std::vector<std::uint16_t> unchecked;
+    const bool some_data = some_data_open(facts_.ports);
     for (const CheckedPort& port : facts_.ports) {
-      const PortVerdict judged = verdict(port);
       if (!port.checked) unchecked.push_back(port.plan.port);
+      if (port.plan.for_console) continue;  // A note here, and no fault at the other end either.
+      const PortVerdict judged = verdict(port, some_data);
       if (judged == PortVerdict::Closed) closed.push_back(port.plan.port);
       if (judged == PortVerdict::Unproven) unproven.push_back(port.plan.port);
     }

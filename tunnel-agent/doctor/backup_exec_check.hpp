@@ -32,10 +32,10 @@ struct ListenReport {
 /// @error UsageInvalid: as make_port_plan(); PortInUse: not one port could be opened.
 Result<ListenReport> listen_for_check(const DoctorOptions& options, const Progress& progress);
 
-/// What the listening end makes of a check that was completed: it is healthy only when the other end is.
-/// @param answered  ports on which bytes passed here. @param taken  here, port -> who has it.
-std::vector<Finding> conclude_listening(const EndReport& end, const std::vector<std::uint16_t>& answered,
-                                        const std::map<std::uint16_t, std::string>& taken);
+/// What the listening end makes of a check that was completed: it is healthy only when the other end is, and
+/// when bytes passed on the control port and on a data port, in the direction in which they were dialled.
+/// @param seen  its findings do not matter.
+std::vector<Finding> conclude_listening(const EndReport& end, const PortPlan& plan, const ListenReport& seen);
 
 /// {"healthy", "held", "taken": {"6101": "process …"}, "answered", "passed_back", "finished", "findings"}.
 nlohmann::json to_json(const ListenReport& report);

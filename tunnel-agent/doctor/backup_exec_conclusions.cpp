@@ -37,9 +37,32 @@ std::string seen(const Ports& ports) {
   return text;
 }
 
+std::string_view how_closed(PortState state) {
+  switch (state) {
+    case PortState::Dropped:
+      return "silently dropped";
+    case PortState::Silent:
+      return "connected but passes no bytes";
+    case PortState::Unreachable:
+      return "out of reach: there is no route";
+    case PortState::TurnedBack:
+      return "turned back by a router or firewall";
+    case PortState::Prohibited:
+      return "refused by a firewall on the way";
+    case PortState::Forbidden:
+      return "forbidden by the own firewall of the machine that dials";
+    case PortState::Open:
+    case PortState::Refused:
+    case PortState::Foreign:
+      break;
+  }
+  return "closed";
+}
+
 class Conclusions {
  public:
-  explicit Conclusions(const BackupExecFacts& facts) : facts_(facts) {}
+  explicit Conclusions(const BackupExecFacts& facts)
+      : facts_(facts), some_data_(some_data_open(facts.ports)) {}
 
   std::vector<Finding> run() {
     if (!facts_.resolve_error.empty()) {
@@ -48,21 +71,18 @@ class Conclusions {
                "check the name and this machine's DNS; Backup Exec would say 0xE0000F25 (V-79-57344-3877)"}};
     }
     findings_ = conclude_data_range(facts_.data, facts_.jobs);
-    if (nobody_listens()) return std::move(findings_);
-    conclude_control_and_data();
+    if (nobody_reached() || nobody_listens()) return std::move(findings_);
     for (const CheckedPort& port : facts_.ports) {
-      if (port.plan.row != kControlRow && port.plan.row != kDataRow) conclude_fixed(port);
+      if (port.plan.row == kControlRow) conclude_fixed(port);
     }
+    conclude_data();
+    for (const CheckedPort& port : facts_.ports) {
+      const bool row_of_its_own = port.plan.row == kControlRow || port.plan.row == kDataRow;
+      if (!row_of_its_own && !port.plan.for_console) conclude_fixed(port);
+    }
+    conclude_console();
     conclude_missing();
-    if (!facts_.back_error.empty()) {
-      findings_.push_back(
-          {"other_direction_unchecked", fmt::format("the ports that {} dials were not checked", facts_.host),
-           facts_.back_error,
-           fmt::format("mend the other findings first, or check from there: `culvert-agent doctor --listen` "
-                       "here, and "
-                       "`culvert-agent doctor --backup-exec THIS-MACHINE --as {}` there",
-                       facts_.here == BackupExecRole::MediaServer ? "remote-server" : "media-server")});
-    }
+    conclude_other_direction();
     return std::move(findings_);
   }
 
@@ -78,14 +98,61 @@ class Conclusions {
     return picked;
   }
 
+  Ports dialled_from_here() const {
+    return pick([this](const CheckedPort& port) { return port.plan.listens != facts_.here; });
+  }
+
+  /// Nothing there came to an answer, and somebody says why: once, as the doctor says it of the gateway.
+  bool nobody_reached() {
+    const Ports there = dialled_from_here();
+    const auto any = [&there](PortState state) {
+      return std::any_of(there.begin(), there.end(),
+                         [state](const CheckedPort* port) { return port->fact.state == state; });
+    };
+    if (any(PortState::Open) || any(PortState::Refused) || any(PortState::Silent) || any(PortState::Foreign))
+      return false;
+    // Routers send few ICMP answers a second: ports without an answer may be among these.
+    const std::string where = fmt::format("TCP {} of {}", numbers(there), facts_.host);
+    Finding finding{"no_route", {}, seen(there), {}};
+    if (any(PortState::Forbidden)) {
+      finding.id = "port_forbidden_here";
+      finding.cause = fmt::format("this machine's own firewall forbids {}", facts_.host);
+      finding.advice = fmt::format("allow outgoing {} here (nft list ruleset shows the rules)", where);
+    } else if (any(PortState::Prohibited)) {
+      finding.id = "port_prohibited";
+      finding.cause = fmt::format("a firewall on the way refuses {}", facts_.host);
+      finding.advice = fmt::format(
+          "this machine has a route; ask the owner of the firewall that answered to allow {}", where);
+    } else if (any(PortState::TurnedBack)) {
+      finding.cause = fmt::format("a router or firewall on the way turns packets to {} back", facts_.host);
+      finding.advice =
+          "ask the owner of the machine that answered whether it has a route there and whether a firewall "
+          "rejects this; the route from here to it works";
+    } else if (any(PortState::Unreachable)) {
+      finding.cause = fmt::format("there is no route to {}", facts_.host);
+      finding.advice = "check this machine's addresses and default route (ip route), its cable and its VPN";
+    } else {
+      return false;
+    }
+    findings_.push_back(std::move(finding));
+    return true;
+  }
+
+  /// What is not refused there belongs to other programs, such as Backup Exec's agent on its control port.
   bool nobody_listens() {
-    const Ports there = pick([this](const CheckedPort& port) { return port.plan.listens != facts_.here; });
-    const bool refused =
-        !there.empty() && std::all_of(there.begin(), there.end(), [](const CheckedPort* port) {
-          return port->fact.state == PortState::Refused;
-        });
-    if (!refused) return false;
-    findings_.push_back({"other_end_not_listening", fmt::format("{} refuses every port", facts_.host),
+    if (facts_.other_end_answers) return false;
+    const Ports there = dialled_from_here();
+    std::size_t refused = 0;
+    std::size_t foreign = 0;
+    for (const CheckedPort* port : there) {
+      const PortState state = port->fact.state;
+      if (state == PortState::Refused) ++refused;
+      if (state == PortState::Open || state == PortState::Silent || state == PortState::Foreign) ++foreign;
+    }
+    if (refused == 0 || refused + foreign < there.size()) return false;
+    findings_.push_back({"other_end_not_listening",
+                         fmt::format("{} refuses every port{}", facts_.host,
+                                     foreign == 0 ? "" : " that no other program has there"),
                          seen(there),
                          fmt::format("start `culvert-agent doctor --listen` on {} with the same --ports and "
                                      "--data-range; if it runs, a firewall on the way rejects all of them",
@@ -93,19 +160,35 @@ class Conclusions {
     return true;
   }
 
-  void conclude_control_and_data() {
-    const Ports control = pick([](const CheckedPort& port) { return port.plan.row == kControlRow; });
+  Ports judged(PortVerdict wanted, const Ports& ports) const {
+    Ports picked;
+    for (const CheckedPort* port : ports) {
+      if (verdict(*port, some_data_) == wanted) picked.push_back(port);
+    }
+    return picked;
+  }
+
+  void conclude_data() {
     const Ports data =
         pick([](const CheckedPort& port) { return port.plan.row == kDataRow && !port.missing; });
-    Ports closed;
-    for (const CheckedPort* port : data) {
-      if (verdict(*port) == PortVerdict::Closed) closed.push_back(port);
-    }
-    for (const CheckedPort* port : control) conclude_fixed(*port);
-    if (closed.empty()) return;
-    const auto is_open = [](const CheckedPort* port) { return port->fact.state == PortState::Open; };
-    const bool control_works = std::any_of(control.begin(), control.end(), is_open);
-    const bool some_data = std::any_of(data.begin(), data.end(), is_open);
+    const Ports closed = judged(PortVerdict::Closed, data);
+    if (!closed.empty()) return conclude_closed_data(data.size(), closed);
+    const Ports unproven = judged(PortVerdict::Unproven, data);
+    if (unproven.empty()) return;
+    findings_.push_back(
+        {"port_unproven",
+         some_data_ ? fmt::format("whether data ports {} are open cannot be proved", numbers(unproven))
+                    : "whether any data port is open cannot be proved",
+         seen(unproven),
+         "stop the program that has them for the time of this check, at the end that listens, or give Backup "
+         "Exec and both ends of this check another data range"});
+  }
+
+  void conclude_closed_data(std::size_t count, const Ports& closed) {
+    const Ports control = pick([](const CheckedPort& port) { return port.plan.row == kControlRow; });
+    const bool control_works = std::any_of(control.begin(), control.end(), [](const CheckedPort* port) {
+      return port->fact.state == PortState::Open;
+    });
     const std::string advice = fmt::format(
         "open TCP {} from the media server to the remote server in every firewall between, those of both "
         "machines "
@@ -113,16 +196,15 @@ class Conclusions {
         "it is closed, {}{}",
         facts_.data.to_text(), control_works ? "browsing works in Backup Exec, but " : "",
         symptom_of_row(kDataRow));
-    if (control_works && some_data) {
+    if (control_works && some_data_) {
       findings_.push_back(
           {"data_partly_blocked", "control works but a part of the data range is blocked",
-           fmt::format("{} of {} data ports pass no bytes: {}", closed.size(), data.size(), seen(closed)),
-           advice});
+           fmt::format("{} of {} data ports pass no bytes: {}", closed.size(), count, seen(closed)), advice});
     } else if (control_works) {
       findings_.push_back(
           {"data_blocked", "control works but data is blocked",
            fmt::format("TCP {} to the remote server passes bytes both ways, none of {} data ports does: {}",
-                       numbers(control), data.size(), seen(closed)),
+                       numbers(control), count, seen(closed)),
            advice});
     } else {
       findings_.push_back({"backup_exec_port_closed",
@@ -131,26 +213,55 @@ class Conclusions {
   }
 
   void conclude_fixed(const CheckedPort& port) {
-    const PortVerdict judged = verdict(port);
-    if (port.missing || judged == PortVerdict::Fine) return;
+    const PortVerdict judgement = verdict(port, some_data_);
+    if (port.missing || judgement == PortVerdict::Fine) return;
     const std::string where = fmt::format("TCP {} ({}) from the {} to the {}", port.fact.port,
                                           port.plan.service, from(port), to(port));
-    if (judged == PortVerdict::Unproven) {
+    if (judgement == PortVerdict::Unproven) {
       findings_.push_back(
           {"port_unproven", fmt::format("whether {} is open cannot be proved", where), seen({&port}),
            "stop the program that has the port for the time of this check, at the end that listens"});
       return;
     }
+    if (port.fact.state == PortState::Prohibited) {
+      findings_.push_back(
+          {"port_prohibited", fmt::format("a firewall on the way refuses {}", where), seen({&port}),
+           fmt::format("ask the owner of the firewall that answered to allow it. While it is closed, {}",
+                       symptom_of_row(port.plan.row))});
+      return;
+    }
     findings_.push_back(
-        {"backup_exec_port_closed",
-         fmt::format("{} is {}", where,
-                     port.fact.state == PortState::Dropped  ? "silently dropped"
-                     : port.fact.state == PortState::Silent ? "connected but passes no bytes"
-                                                            : "closed"),
+        {"backup_exec_port_closed", fmt::format("{} is {}", where, how_closed(port.fact.state)),
          seen({&port}),
          fmt::format("open it in every firewall between, those of both machines and of antivirus programs "
                      "included. While it is closed, {}",
                      symptom_of_row(port.plan.row))});
+  }
+
+  /// They are dialled from the other end because a console may run there; mostly none does.
+  void conclude_console() {
+    const Ports console =
+        pick([](const CheckedPort& port) { return port.plan.for_console && !port.missing; });
+    if (console.empty()) return;
+    const Ports closed = judged(PortVerdict::Closed, console);
+    const Ports unproven = judged(PortVerdict::Unproven, console);
+    const auto where = [this](const Ports& ports) {
+      return fmt::format("TCP {} (for a remote administration console) from the {} to the {}", numbers(ports),
+                         from(*ports.front()), to(*ports.front()));
+    };
+    const std::string advice = fmt::format(
+        "needed only where a remote administration console runs on that machine, the {}: while it is closed, "
+        "{} from there",
+        from(*console.front()), symptom_of_row(console.front()->plan.row));
+    if (!closed.empty()) {
+      findings_.push_back({"backup_exec_port_closed", fmt::format("{} is closed", where(closed)),
+                           seen(closed), advice, /*note=*/true});
+    }
+    if (!unproven.empty()) {
+      findings_.push_back({"port_unproven",
+                           fmt::format("whether {} is open cannot be proved", where(unproven)),
+                           seen(unproven), advice, /*note=*/true});
+    }
   }
 
   void conclude_missing() {
@@ -162,7 +273,19 @@ class Conclusions {
                          "start both ends with the same --ports and --data-range"});
   }
 
+  void conclude_other_direction() {
+    if (facts_.back_error.empty()) return;
+    findings_.push_back(
+        {"other_direction_unchecked", fmt::format("the ports that {} dials were not checked", facts_.host),
+         facts_.back_error,
+         fmt::format("see that `culvert-agent doctor --listen` runs there, mend the other findings first, or "
+                     "check from there: `culvert-agent doctor --listen` here, and "
+                     "`culvert-agent doctor --backup-exec THIS-MACHINE --as {}` there",
+                     facts_.here == BackupExecRole::MediaServer ? "remote-server" : "media-server")});
+  }
+
   const BackupExecFacts& facts_;
+  const bool some_data_;  ///< Of the data range something is open.
   std::vector<Finding> findings_;
 };
 
@@ -178,12 +301,34 @@ nlohmann::json to_json(const CheckedPort& port) {
 
 }  // namespace
 
-PortVerdict verdict(const CheckedPort& port) {
-  if (!port.checked || port.fact.state == PortState::Open) return PortVerdict::Fine;
-  const bool foreign = port.fact.state == PortState::Foreign;
-  if (port.plan.row == kDataRow && (foreign || !port.taken_by.empty())) return PortVerdict::Fine;
-  const bool silent = port.fact.state == PortState::Silent && !port.taken_by.empty();
-  return foreign || silent ? PortVerdict::Unproven : PortVerdict::Closed;
+PortVerdict verdict(const CheckedPort& port, bool some_data) {
+  if (!port.checked) return PortVerdict::Fine;
+  const bool data = port.plan.row == kDataRow;
+  const bool taken = !port.taken_by.empty();
+  switch (port.fact.state) {
+    case PortState::Open:
+      return PortVerdict::Fine;
+    case PortState::Silent:
+      if (!taken) return PortVerdict::Closed;
+      [[fallthrough]];
+    case PortState::Foreign:  // It connects, and the ports beside it show whether bytes pass.
+      return data && some_data ? PortVerdict::Fine : PortVerdict::Unproven;
+    case PortState::Refused:  // By a firewall, or by a program that listens on another address only.
+      return data && taken ? PortVerdict::Unproven : PortVerdict::Closed;
+    case PortState::Dropped:
+    case PortState::Unreachable:
+    case PortState::TurnedBack:
+    case PortState::Prohibited:
+    case PortState::Forbidden:
+      break;
+  }
+  return PortVerdict::Closed;
+}
+
+bool some_data_open(const std::vector<CheckedPort>& ports) {
+  return std::any_of(ports.begin(), ports.end(), [](const CheckedPort& port) {
+    return port.checked && port.plan.row == kDataRow && port.fact.state == PortState::Open;
+  });
 }
 
 std::vector<Finding> conclude_data_range(const firewall::PortRange& data, unsigned jobs) {
@@ -215,13 +360,14 @@ nlohmann::json to_json(const BackupExecReport& report) {
 }
 
 std::string report_text(const BackupExecReport& report) {
-  if (!report.healthy()) return findings_text(report.findings);
+  const std::string said = findings_text(report.findings);
+  if (!report.healthy()) return said;
   std::vector<std::uint16_t> open;
   for (const CheckedPort& port : report.facts.ports) {
     if (port.checked && port.fact.state == PortState::Open) open.push_back(port.plan.port);
   }
-  return fmt::format("healthy: bytes passed both ways between here and {} on TCP {}\n", report.facts.host,
-                     ports_text(open));
+  return said + fmt::format("healthy: bytes passed both ways between here and {} on TCP {}\n",
+                            report.facts.host, ports_text(open));
 }
 
 }  // namespace culvert

@@ -11,6 +11,7 @@ namespace culvert {
 namespace {
 
 constexpr std::string_view kHexPrefix = "0XE000";
+constexpr std::string_view kBarePrefix = "E000";  // Logs and people write the number without its 0x, too.
 constexpr std::string_view kMessagePrefix = "V-79-57344-";
 
 std::string folded(std::string_view text) {
@@ -18,7 +19,8 @@ std::string folded(std::string_view text) {
   for (const char c : text) {
     if (c != ' ' && c != '\t') result += static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   }
-  return result;
+  const bool bare = result.starts_with(kBarePrefix) && result.size() == kBarePrefix.size() + 4;
+  return bare ? fmt::format("0X{}", result) : result;
 }
 
 std::optional<unsigned> number_in(std::string_view digits, int base) {

@@ -24,7 +24,7 @@ const std::vector<BackupExecError>& backup_exec_errors();
 /// for what is neither.
 std::optional<std::string> other_form(std::string_view code);
 
-/// Case and spaces around it do not matter.
+/// Case, spaces around it and a missing 0x do not matter.
 /// @error UsageInvalid: empty; NotFound: none that is known here, with the other form of the number.
 Result<BackupExecError> explain_backup_exec(std::string_view code);
 

@@ -27,15 +27,19 @@ struct BackupExecFacts {
   firewall::PortRange data;
   unsigned jobs = 1;
   std::vector<CheckedPort> ports;  ///< In rising order.
+  bool other_end_answers = false;  ///< False: what is open there belongs to other programs.
   std::string back_error;          ///< Why the other end did not dial back; empty where it did or had not to.
 };
 
 enum class PortVerdict {
-  Fine,  ///< Open, not dialled, or a data port that another program has: the others of the range count.
+  Fine,  ///< Open, not dialled, or a data port that connects to another program while others are open.
   Closed,
   Unproven,  ///< Another program has it, and no bytes pass that would prove it open.
 };
-PortVerdict verdict(const CheckedPort& port);
+/// @param some_data  some_data_open() of all ports.
+PortVerdict verdict(const CheckedPort& port, bool some_data);
+/// True when bytes passed on a data port at least.
+bool some_data_open(const std::vector<CheckedPort>& ports);
 
 struct BackupExecReport {
   BackupExecFacts facts;

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <sys/signalfd.h>
 
+#include <algorithm>
 #include <csignal>
 
 #include "tunnel-agent/doctor/backup_exec_check.hpp"
@@ -23,7 +24,44 @@ UniqueFd watch_signals() {
   return UniqueFd{::signalfd(-1, &signals, SFD_CLOEXEC)};
 }
 
-std::vector<Finding> conclude(const PortAnswerer& answerer) {
+bool holds(const std::vector<std::uint16_t>& ports, std::uint16_t port) {
+  return std::ranges::find(ports, port) != ports.end();
+}
+
+/// The ports of a row that nobody dialled, where not one of the row was: whoever says that a check is done
+/// has done none. Ports that others have here, and those of which the other end speaks, are left out.
+std::vector<std::uint16_t> never_dialled(const char* row, const PortPlan& plan, const EndReport& end,
+                                         const ListenReport& seen) {
+  std::vector<std::uint16_t> silent;
+  for (const PlannedPort& entry : plan.ports) {
+    if (entry.row != row) continue;
+    if (holds(seen.answered, entry.port) || holds(seen.passed_back, entry.port)) return {};
+    const bool told =
+        holds(end.closed, entry.port) || holds(end.unproven, entry.port) || holds(end.unchecked, entry.port);
+    if (!told && !seen.taken.contains(entry.port)) silent.push_back(entry.port);
+  }
+  return silent;
+}
+
+/// One finding for all ports that the same program has.
+std::vector<Finding> conclude_unproven(const std::vector<std::uint16_t>& unproven,
+                                       const std::map<std::uint16_t, std::string>& taken) {
+  std::map<std::string, std::vector<std::uint16_t>> by_holder;
+  for (const std::uint16_t port : unproven) {
+    const auto holder = taken.find(port);
+    by_holder[holder == taken.end() ? "at one of the ends another program" : holder->second].push_back(port);
+  }
+  std::vector<Finding> findings;
+  for (const auto& [holder, ports] : by_holder) {
+    findings.push_back(
+        {"port_unproven", fmt::format("whether TCP {} is open was not proved", ports_text(ports)),
+         fmt::format("{} has it", holder),
+         "stop the program that has the port for the time of this check, at the end that listens"});
+  }
+  return findings;
+}
+
+std::vector<Finding> conclude(const PortAnswerer& answerer, const PortPlan& plan, const ListenReport& seen) {
   if (!answerer.was_ended()) {
     const bool came = !answerer.connected().empty();
     return {{"nobody_came", came ? "no check was completed" : "no check came",
@@ -34,33 +72,36 @@ std::vector<Finding> conclude(const PortAnswerer& answerer) {
              "waits; if it "
              "was run, a firewall is between"}};
   }
-  return conclude_listening(answerer.end(), {answerer.answered().begin(), answerer.answered().end()},
-                            answerer.taken());
+  return conclude_listening(answerer.end(), plan, seen);
 }
 
 }  // namespace
 
-std::vector<Finding> conclude_listening(const EndReport& end, const std::vector<std::uint16_t>& answered,
-                                        const std::map<std::uint16_t, std::string>& taken) {
+std::vector<Finding> conclude_listening(const EndReport& end, const PortPlan& plan,
+                                        const ListenReport& seen) {
   std::vector<Finding> findings;
   if (!end.closed.empty()) {
     findings.push_back(
         {"backup_exec_port_closed", fmt::format("the other end found TCP {} closed", ports_text(end.closed)),
-         fmt::format("bytes passed here on TCP {}", answered.empty() ? "no port" : ports_text(answered)),
+         fmt::format("bytes passed here on {}", seen.answered.empty()
+                                                    ? std::string{"no port"}
+                                                    : fmt::format("TCP {}", ports_text(seen.answered))),
          "read what the other end says about each: it names the direction and what Backup Exec would say"});
   }
-  for (const std::uint16_t port : end.unproven) {
-    const auto holder = taken.find(port);
-    findings.push_back(
-        {"port_unproven", fmt::format("whether TCP {} is open was not proved", port),
-         fmt::format("{} has it",
-                     holder == taken.end() ? "at one of the ends another program" : holder->second),
-         "stop the program that has the port for the time of this check, at the end that listens"});
-  }
+  for (Finding& finding : conclude_unproven(end.unproven, seen.taken)) findings.push_back(std::move(finding));
   if (!end.unchecked.empty()) {
     findings.push_back({"other_direction_unchecked",
                         fmt::format("TCP {} was not dialled", ports_text(end.unchecked)),
                         "the other end says so", "read what the other end says, mend that, and check again"});
+  }
+  std::vector<std::uint16_t> silent = never_dialled(kControlRow, plan, end, seen);
+  for (const std::uint16_t port : never_dialled(kDataRow, plan, end, seen)) silent.push_back(port);
+  if (!silent.empty()) {
+    findings.push_back(
+        {"other_direction_unchecked", fmt::format("TCP {} was not dialled", ports_text(silent)),
+         "the other end said that it is done, and no bytes passed there",
+         "run `culvert-agent doctor --backup-exec THIS-MACHINE` on the other machine once more, with "
+         "the same --ports and --data-range"});
   }
   return findings;
 }
@@ -88,7 +129,7 @@ Result<ListenReport> listen_for_check(const DoctorOptions& options, const Progre
   report.answered.assign(answerer.answered().begin(), answerer.answered().end());
   report.passed_back.assign(answerer.passed_back().begin(), answerer.passed_back().end());
   report.finished = answerer.was_ended();
-  report.findings = conclude(answerer);
+  report.findings = conclude(answerer, *plan, report);
   for (Finding& finding : conclude_data_range(plan->data, options.jobs))
     report.findings.push_back(std::move(finding));
   return report;
@@ -104,10 +145,12 @@ nlohmann::json to_json(const ListenReport& report) {
 }
 
 std::string report_text(const ListenReport& report) {
-  if (!report.healthy()) return findings_text(report.findings);
-  return fmt::format(
-      "healthy: bytes passed both ways on TCP {}{}\n", ports_text(report.answered),
-      report.passed_back.empty() ? "" : ", and from here to TCP " + ports_text(report.passed_back));
+  const std::string said = findings_text(report.findings);
+  if (!report.healthy()) return said;
+  return said + fmt::format("healthy: bytes passed both ways on TCP {}{}\n", ports_text(report.answered),
+                            report.passed_back.empty()
+                                ? ""
+                                : ", and from here to TCP " + ports_text(report.passed_back));
 }
 
 }  // namespace culvert

@@ -107,6 +107,10 @@ void PortAnswerer::answer(Guest& guest, const std::string& line) {
   }
   if (said->contains("dial")) return dial_back(guest, ports_in(*said, "dial"), text_in(*said, "token"));
   if (said->contains("end")) {
+    if (!guest.passed) {  // Not one who checks: they send a token on each connection first.
+      guest.gone = true;
+      return;
+    }
     end_ = {ports_in(*said, "closed"), ports_in(*said, "unproven"), ports_in(*said, "unchecked")};
     ended_ = true;
     send_line(guest.fd.value(), {{"end", true}});
@@ -116,6 +120,7 @@ void PortAnswerer::answer(Guest& guest, const std::string& line) {
   for (const auto& [port, holder] : taken_) taken.push_back(port);
   guest.gone =
       !send_line(guest.fd.value(), {{"token", text_in(*said, "token")}, {"held", held_}, {"taken", taken}});
+  guest.passed = true;
   answered_.insert(guest.port);
 }
 

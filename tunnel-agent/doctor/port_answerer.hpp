@@ -28,7 +28,8 @@ class PortAnswerer {
   /// Port -> who has it, or why it cannot be opened.
   const std::map<std::uint16_t, std::string>& taken() const { return taken_; }
 
-  /// Answers until the deadline, until `stop` becomes readable, or until the other end says that it is done.
+  /// Answers until the deadline, until `stop` becomes readable, or until the other end says that it is done:
+  /// on a connection that sent a token before, so that one line of a stranger ends nothing.
   /// @param stop  a descriptor, or -1.
   void run(Instant deadline, int stop);
 
@@ -52,6 +53,7 @@ class PortAnswerer {
     std::uint16_t port = 0;
     ProbeAddress address;
     std::string received;
+    bool passed = false;  ///< A token came, and went back.
     bool gone = false;
   };
 

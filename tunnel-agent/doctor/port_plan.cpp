@@ -15,6 +15,7 @@ using firewall::PortRanges;
 namespace {
 
 constexpr std::size_t kMostRangesShown = 12;
+constexpr const char* kConsole = "admin-console";  // A role of the catalogue.
 
 PlannedPort describe(std::uint16_t port) {
   for (const firewall::PortRow& row : firewall::PortCatalogue::built_in().rows()) {
@@ -24,7 +25,8 @@ PlannedPort describe(std::uint16_t port) {
     });
     if (!names_it || row.id == kDataRow) continue;
     return {port, row.id, row.service,
-            row.target == "media-server" ? BackupExecRole::MediaServer : BackupExecRole::RemoteServer};
+            row.target == "media-server" ? BackupExecRole::MediaServer : BackupExecRole::RemoteServer,
+            row.source == kConsole};
   }
   return {port, {}, "not in the catalogue", BackupExecRole::RemoteServer};
 }

@@ -25,6 +25,7 @@ struct PlannedPort {
   std::string row;      ///< Of the catalogue; empty for a port that it does not have.
   std::string service;  ///< For people.
   BackupExecRole listens = BackupExecRole::RemoteServer;
+  bool for_console = false;  ///< A remote administration console dials it, which may run at the other end.
 };
 
 struct PortPlan {

@@ -66,7 +66,7 @@ class Prober {
       reinterpret_cast<sockaddr_in6&>(there.storage).sin6_port = htons(port);
     else
       reinterpret_cast<sockaddr_in&>(there.storage).sin_port = htons(port);
-    const int reason = start_connect(there, talk.fd);
+    const int reason = start_connect(there, talk.fd, 0, /*icmp=*/true);
     if (reason != EINPROGRESS) connected(talk, reason);
     talks_.push_back(std::move(talk));
   }
@@ -92,7 +92,7 @@ class Prober {
   }
 
   void handle(Talk& talk) {
-    if (talk.step == Step::Connecting) return connected(talk, end_connect(talk.fd, deadline_));
+    if (talk.step == Step::Connecting) return connected(talk, connect_result(talk));
     std::array<char, 4096> piece{};
     const ssize_t n = ::recv(talk.fd.value(), piece.data(), piece.size(), 0);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
@@ -101,10 +101,26 @@ class Prober {
     judge(talk);
   }
 
+  /// An ICMP answer that is kept wakes us a moment before the kernel has made it the socket's error: without
+  /// the second look "port unreachable" could be taken for "no route".
+  int connect_result(const Talk& talk) const {
+    const int first = end_connect(talk.fd, deadline_);
+    if (first != EHOSTUNREACH) return first;
+    const int second = end_connect(talk.fd, deadline_);
+    return second == EINPROGRESS ? first : second;
+  }
+
   void connected(Talk& talk, int reason) {
-    talk.fact.detail = std::strerror(reason);
-    switch (reach_of(reason)) {
+    const auto icmp = reason == 0 || reason == EINPROGRESS ? std::nullopt : icmp_answer(talk.fd.value());
+    std::string detail = std::strerror(reason);
+    if (icmp) {
+      // It may be read at the other end: "this machine" would be the wrong one there.
+      detail = fmt::format("{} (ICMP from {})", icmp->prohibited ? "administratively prohibited" : detail,
+                           icmp->from_here ? "the machine that dialled" : icmp->from);
+    }
+    switch (reach_of(reason, icmp)) {
       case Reach::Connected:
+        keep_icmp(talk.fd.value(), address_.storage.ss_family, false);
         talk.step = Step::Greeting;
         return;
       case Reach::Refused:
@@ -112,10 +128,13 @@ class Prober {
       case Reach::Silent:
         return end(talk, PortState::Dropped, "no answer");
       case Reach::NoRoute:
+        return end(talk, icmp && !icmp->from_here ? PortState::TurnedBack : PortState::Unreachable, detail);
       case Reach::Prohibited:
+        return end(talk, PortState::Prohibited, detail);
       case Reach::Forbidden:
+        return end(talk, PortState::Forbidden, detail);
       case Reach::Failed:
-        return end(talk, PortState::Unreachable, talk.fact.detail);
+        return end(talk, PortState::Unreachable, detail);
     }
   }
 
@@ -190,13 +209,16 @@ class Prober {
   std::uint16_t open_port_ = 0;
 };
 
-constexpr std::array<std::pair<PortState, std::string_view>, 6> kStateNames{
+constexpr std::array<std::pair<PortState, std::string_view>, 9> kStateNames{
     {{PortState::Open, "open"},
      {PortState::Refused, "refused"},
      {PortState::Dropped, "dropped"},
      {PortState::Silent, "silent"},
      {PortState::Foreign, "foreign"},
-     {PortState::Unreachable, "unreachable"}}};
+     {PortState::Unreachable, "unreachable"},
+     {PortState::TurnedBack, "turned_back"},
+     {PortState::Prohibited, "prohibited"},
+     {PortState::Forbidden, "forbidden"}}};
 
 }  // namespace
 

@@ -19,10 +19,14 @@ enum class PortState {
   Dropped,      ///< No answer.
   Silent,       ///< Connected, and then not a byte, or only one way.
   Foreign,      ///< Another program answers that cannot be asked anything.
-  Unreachable,  ///< No route, or this machine's own firewall.
+  Unreachable,  ///< The machine that dials has no way there.
+  TurnedBack,   ///< Another machine says by ICMP that there is no way.
+  Prohibited,   ///< A firewall says so itself: ICMP "administratively prohibited".
+  Forbidden,    ///< The own firewall of the machine that dials.
 };
 
-/// "open", "refused", "dropped", "silent", "foreign", "unreachable"; and back, unknown names as Unreachable.
+/// "open", "refused", "dropped", "silent", "foreign", "unreachable", "turned_back", "prohibited",
+/// "forbidden"; and back, unknown names as Unreachable.
 std::string_view state_name(PortState state);
 PortState port_state_of(std::string_view name);
 

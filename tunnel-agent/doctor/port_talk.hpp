@@ -5,7 +5,8 @@
 //   dialler:  {"dial":[6101],"token":"…"}      answerer: {"dialled":[{"port","state","detail"}]}, after it
 //   has
 //                                              dialled the address that asked
-//   dialler:  {"end":true,"closed":[…]}        answerer: {"end":true}
+//   dialler:  {"end":true,"closed":[…]}        answerer: {"end":true}; heard only after a token on this
+//                                              connection
 #pragma once
 
 #include <nlohmann/json.hpp>

@@ -1,4 +1,5 @@
 // Backup Exec's ports: which are checked, what is concluded, what its numbers mean. No network.
+#include <algorithm>
 #include <catch2/catch.hpp>
 
 #include "tunnel-agent/doctor/backup_exec_check.hpp"
@@ -18,6 +19,7 @@ BackupExecFacts all_open(const std::string& data = "20000-20024") {
   BackupExecFacts facts;
   facts.host = "files.example";
   facts.data = plan->data;
+  facts.other_end_answers = true;
   for (const PlannedPort& port : plan->ports)
     facts.ports.push_back({port, true, {port.port, PortState::Open, "bytes passed both ways"}, {}, false});
   return facts;
@@ -29,6 +31,26 @@ void set(BackupExecFacts& facts, std::uint16_t first, std::uint16_t last, PortSt
     port.fact.state = state;
     port.fact.detail = std::string{state_name(state)};
   }
+}
+
+/// At the listening end another program has these ports.
+void take(BackupExecFacts& facts, std::uint16_t first, std::uint16_t last) {
+  for (CheckedPort& port : facts.ports) {
+    if (port.plan.port >= first && port.plan.port <= last) port.taken_by = "another program";
+  }
+}
+
+/// What the listening end saw, with the ports of all_open().
+std::vector<Finding> listening(const EndReport& end, std::vector<std::uint16_t> answered,
+                               std::vector<std::uint16_t> passed_back = {},
+                               std::map<std::uint16_t, std::string> taken = {}) {
+  const auto plan = make_port_plan("", "20000-20024");
+  REQUIRE(plan);
+  ListenReport seen;
+  seen.answered = std::move(answered);
+  seen.passed_back = std::move(passed_back);
+  seen.taken = std::move(taken);
+  return conclude_listening(end, *plan, seen);
 }
 
 Ids ids(const BackupExecFacts& facts) {
@@ -45,7 +67,10 @@ TEST_CASE("Port plan: each port stands once, with the end that listens on it", "
   REQUIRE(plan->numbers().size() == 31 + 5);
   REQUIRE(plan->listened_by(BackupExecRole::MediaServer) ==
           std::vector<std::uint16_t>{3527, 6101, 6106, 10082, 10102});
-  for (const PlannedPort& port : plan->ports) CHECK((port.port != 10000 || port.row == kControlRow));
+  for (const PlannedPort& port : plan->ports) {
+    CHECK((port.port != 10000 || port.row == kControlRow));
+    CHECK(port.for_console == (port.port == 3527 || port.port == 6106));
+  }
 }
 
 TEST_CASE("Port plan: a wide range is checked at 128 ports that both ends choose alike", "[doctor]") {
@@ -115,15 +140,98 @@ TEST_CASE("Backup Exec: a port that connects and carries nothing is not open", "
   CHECK(ids(facts) == Ids{"port_unproven"});
 }
 
-TEST_CASE("Backup Exec: data ports that another program holds say nothing of the range", "[doctor]") {
+TEST_CASE("Backup Exec: data ports that connect to another program are passed over while others are open",
+          "[doctor]") {
   BackupExecFacts facts = all_open();
-  set(facts, 20003, 20003, PortState::Refused);
-  for (CheckedPort& port : facts.ports) port.taken_by = port.plan.port == 20003 ? "another program" : "";
+  take(facts, 20003, 20005);
+  set(facts, 20003, 20003, PortState::Silent);
+  set(facts, 20004, 20005, PortState::Foreign);
   CHECK(ids(facts).empty());
+  set(facts, 20003, 20003, PortState::Refused);
+  CHECK(ids(facts) == Ids{"port_unproven"});
+  set(facts, 20003, 20003, PortState::Dropped);
+  CHECK(ids(facts) == Ids{"data_partly_blocked"});
+}
+
+TEST_CASE("Backup Exec: a data range of which other programs have every port is not healthy", "[doctor]") {
+  BackupExecFacts facts = all_open();
+  take(facts, 20000, 20024);
+  for (const PortState state : {PortState::Silent, PortState::Foreign, PortState::Refused}) {
+    set(facts, 20000, 20024, state);
+    CHECK(ids(facts) == Ids{"port_unproven"});
+  }
+  set(facts, 20000, 20024, PortState::Dropped);
+  CHECK(ids(facts) == Ids{"data_blocked"});
+}
+
+TEST_CASE("Backup Exec: its agent on the control port is not the other end of a check", "[doctor]") {
+  BackupExecFacts facts = all_open();
+  facts.other_end_answers = false;
+  facts.back_error = "no port there answers this check";
+  set(facts, 20000, 20024, PortState::Refused);
+  CHECK(ids(facts) == Ids{"other_end_not_listening"});
+  set(facts, 10000, 10000, PortState::Foreign);
+  CHECK(ids(facts) == Ids{"other_end_not_listening"});
+  set(facts, 10000, 10000, PortState::Open);
+  set(facts, 20000, 20024, PortState::Dropped);
+  CHECK(ids(facts) == Ids{"data_blocked", "other_direction_unchecked"});
+}
+
+TEST_CASE("Backup Exec: ports of a remote administration console are worth a note and no fault", "[doctor]") {
+  BackupExecFacts facts = all_open();
+  set(facts, 3527, 3527, PortState::Dropped);
+  set(facts, 6106, 6106, PortState::Refused);
+  auto findings = conclude_backup_exec(facts);
+  REQUIRE(findings.size() == 1);
+  CHECK(findings.front().id == "backup_exec_port_closed");
+  CHECK(findings.front().cause.find("TCP 3527, 6106 ") != std::string::npos);
+  CHECK(findings.front().advice.starts_with(
+      "needed only where a remote administration console runs on that machine"));
+  CHECK(is_healthy(findings));
+  take(facts, 3527, 6106);
+  set(facts, 3527, 6106, PortState::Silent);
+  set(facts, 6101, 6101, PortState::Open);
+  findings = conclude_backup_exec(facts);
+  REQUIRE(findings.size() == 1);
+  CHECK(findings.front().id == "port_unproven");
+  CHECK(is_healthy(findings));
+  const BackupExecReport report{facts, findings};
+  CHECK(report_text(report).starts_with("note port_unproven: "));
+  CHECK(report_text(report).find("\nhealthy: ") != std::string::npos);
+}
+
+TEST_CASE("Backup Exec: what keeps every packet away is said once, and not as a closed port", "[doctor]") {
+  const auto found = [](PortState some) {
+    BackupExecFacts facts = all_open();
+    set(facts, 1, 65535, PortState::Dropped);  // Few ICMP answers are sent a second.
+    set(facts, 20000, 20003, some);
+    facts.other_end_answers = false;
+    facts.back_error = "no port there answers this check";
+    return conclude_backup_exec(facts);
+  };
+  for (const auto& [state, id] :
+       std::vector<std::pair<PortState, std::string>>{{PortState::Unreachable, "no_route"},
+                                                      {PortState::TurnedBack, "no_route"},
+                                                      {PortState::Prohibited, "port_prohibited"},
+                                                      {PortState::Forbidden, "port_forbidden_here"}}) {
+    const auto findings = found(state);
+    REQUIRE(findings.size() == 1);
+    CHECK(findings.front().id == id);
+  }
+}
+
+TEST_CASE("Backup Exec: a firewall that refuses a port by ICMP is not called a missing route", "[doctor]") {
+  BackupExecFacts facts = all_open();
+  set(facts, 10000, 10000, PortState::Prohibited);
+  CHECK(ids(facts) == Ids{"port_prohibited"});
+  facts = all_open();
+  set(facts, 20000, 20024, PortState::Prohibited);
+  CHECK(ids(facts) == Ids{"data_blocked"});
 }
 
 TEST_CASE("Backup Exec: refusing everything is nobody who listens", "[doctor]") {
   BackupExecFacts facts = all_open();
+  facts.other_end_answers = false;
   set(facts, 1, 65535, PortState::Refused);
   CHECK(ids(facts) == Ids{"other_end_not_listening"});
 }
@@ -140,6 +248,9 @@ TEST_CASE("Backup Exec: an error is known by both of its numbers, in any case", 
   CHECK_FALSE(other_form("0xE0000F2"));
   CHECK_FALSE(other_form("V-79-57344-99999"));
   CHECK(explain_backup_exec(" 0xe0000f25 ")->message == "V-79-57344-3877");
+  CHECK(explain_backup_exec("E0000F25")->message == "V-79-57344-3877");
+  CHECK(explain_backup_exec("e0000f02")->code == "0xE0000F02");
+  CHECK(other_form("E0001234") == "V-79-57344-4660");
   CHECK(explain_backup_exec("v-79-57344-3844")->code == "0xE0000F04");
   CHECK(explain_backup_exec("V-370-59792-00041")->code.empty());
   CHECK(explain_backup_exec("0xE0001234").error().message().find("V-79-57344-4660") != std::string::npos);
@@ -147,12 +258,27 @@ TEST_CASE("Backup Exec: an error is known by both of its numbers, in any case", 
 }
 
 TEST_CASE("Backup Exec: the listening end is healthy only when every port was proved open", "[doctor]") {
-  CHECK(conclude_listening({}, {10000}, {{6101, "process 7 (benetns)"}}).empty());
-  const auto unproven = conclude_listening({{}, {6101}, {}}, {10000}, {{6101, "process 7 (benetns)"}});
+  CHECK(listening({}, {10000, 20000}, {}, {{6101, "process 7 (benetns)"}}).empty());
+  CHECK(listening({}, {6101}, {10000, 20000}).empty());
+  const auto unproven = listening({{}, {6101, 6102}, {}}, {10000, 20000}, {},
+                                  {{6101, "process 7 (benetns)"}, {6102, "process 7 (benetns)"}});
   REQUIRE(unproven.size() == 1);
   CHECK(unproven.front().id == "port_unproven");
+  CHECK(unproven.front().cause.find("6101-6102") != std::string::npos);
   CHECK(unproven.front().evidence.find("process 7 (benetns)") != std::string::npos);
-  CHECK(conclude_listening({{10000}, {6101}, {3527}}, {}, {}).size() == 3);
+  CHECK(listening({{10000}, {6101}, {3527}}, {20000}).size() == 3);
+}
+
+TEST_CASE("Backup Exec: a check that is said to be done and passed no bytes is none", "[doctor]") {
+  const auto nothing = listening({}, {});
+  REQUIRE(nothing.size() == 1);
+  CHECK(nothing.front().id == "other_direction_unchecked");
+  CHECK(nothing.front().cause.find("10000, 20000-20024") != std::string::npos);
+  CHECK_FALSE(is_healthy(nothing));
+  CHECK_FALSE(is_healthy(listening({}, {10000})));
+  CHECK_FALSE(is_healthy(listening({}, {20000})));
+  // Backup Exec's agent has the control port here: the other end asks it in its own protocol.
+  CHECK(listening({}, {20000}, {}, {{10000, "process 9 (beremote)"}}).empty());
 }
 
 TEST_CASE("Backup Exec: a fixed port that is refused is closed, whoever has it", "[doctor]") {
@@ -160,8 +286,17 @@ TEST_CASE("Backup Exec: a fixed port that is refused is closed, whoever has it",
   set(facts, 6101, 6101, PortState::Refused);
   for (CheckedPort& port : facts.ports) {
     port.taken_by = port.plan.port == 6101 ? "process 7 (benetns)" : "";
-    CHECK(verdict(port) == (port.plan.port == 6101 ? PortVerdict::Closed : PortVerdict::Fine));
+    CHECK(verdict(port, true) == (port.plan.port == 6101 ? PortVerdict::Closed : PortVerdict::Fine));
   }
+}
+
+TEST_CASE("Port probe: a state is called the same at both ends, and one of a later version is unreachable",
+          "[doctor]") {
+  for (const PortState state :
+       {PortState::Open, PortState::Refused, PortState::Dropped, PortState::Silent, PortState::Foreign,
+        PortState::Unreachable, PortState::TurnedBack, PortState::Prohibited, PortState::Forbidden})
+    CHECK(port_state_of(state_name(state)) == state);
+  CHECK(port_state_of("sideways") == PortState::Unreachable);
 }
 
 TEST_CASE("Port talk: lines of strangers are read without harm", "[doctor]") {
