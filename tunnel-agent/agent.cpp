@@ -12,6 +12,7 @@
 #include <fstream>
 #include <future>
 
+#include "tunnel-agent/certificate_watch.hpp"
 #include "tunnel-agent/firewall_depot.hpp"
 #include "tunnel-agent/forward_service.hpp"
 #include "tunnel-agent/gateway_link.hpp"
@@ -59,6 +60,7 @@ class RunningAgent {
         thread_(thread),
         client_(client),
         route_(route),
+        certificate_watch_(config.certificate_file.string(), certificate.not_after()),
         memory_(config.process_memory),
         limits_(thread.io(), thread.clock()),
         link_({std::move(gateway), config.gateway_url, config.session_memory, config.open_timeout,
@@ -95,6 +97,7 @@ class RunningAgent {
     signals_.add(SIGINT);
     signals_.add(SIGHUP);
     watch_signals();
+    watch_certificate();
     report_forwards();
     feed_watchdog();
     announce();
@@ -151,6 +154,11 @@ class RunningAgent {
     return status;
   }
 
+  /// At start, and with every turn of the report: often enough for a line a day.
+  void watch_certificate() {
+    if (const auto warning = certificate_watch_.poll(certs::utc_now())) spdlog::warn("{}", *warning);
+  }
+
   /// The provider sees the forwards as they are; a report that fails is made again with the next turn.
   void report_forwards() {
     std::vector<cloud_api::ReportedForward> report;
@@ -168,7 +176,9 @@ class RunningAgent {
     }
     report_timer_.expires_after(reported_.empty() ? std::chrono::seconds{1} : kReportEvery);
     report_timer_.async_wait([this](error_code cancelled) {
-      if (!cancelled) report_forwards();
+      if (cancelled) return;
+      watch_certificate();
+      report_forwards();
     });
   }
 
@@ -208,6 +218,7 @@ class RunningAgent {
   DataThread& thread_;
   cloud_api::Client& client_;
   LaneRoute& route_;
+  CertificateWatch certificate_watch_;
   ProcessMemory memory_;
   asio::thread_pool control_{1};
   LimitTable limits_;

@@ -15,11 +15,12 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr const char* kMendFile =
-    "; put back what `culvert-agent join` made, or join again with a new joining string";
+std::string mend_file() {
+  return std::string{"; put back what `culvert-agent join` made, or "} + kJoinAgain;
+}
 
 Error unusable(const std::string& what, const Error& error) {
-  return {error.code(), "cannot use " + what + ": " + error.message() + kMendFile};
+  return {error.code(), "cannot use " + what + ": " + error.message() + mend_file()};
 }
 
 struct TrustKeys {
@@ -63,7 +64,7 @@ Result<certs::Trust> read_trust(ConfigReader& reader) {
   if (keys.roots.empty()) return certs::Trust{certs::SystemRoots{}};
   auto roots = certs::load_chain(keys.roots);
   if (!roots) {
-    reader.reject("trust.roots", "cannot be used: " + roots.error().text() + kMendFile);
+    reader.reject("trust.roots", "cannot be used: " + roots.error().text() + mend_file());
     return std::move(roots).error();
   }
   return certs::Trust{certs::PinnedRoots{std::move(*roots)}};
@@ -86,10 +87,16 @@ void read_depot(ConfigReader& reader, DepotConfig& depot) {
   reader.number("depot.port", port, 1, 65535);
   reader.text_list("depot.bind", depot.listen.bind);
   depot.listen.port = static_cast<std::uint16_t>(port);
+  std::vector<IpAddress> bind;
   for (const std::string& address : depot.listen.bind) {
-    if (auto parsed = IpAddress::parse(address); !parsed)
+    auto parsed = IpAddress::parse(address);
+    if (parsed) {
+      bind.push_back(*parsed);
+    } else {
       reader.reject("depot.bind", parsed.error().message());
+    }
   }
+  if (auto good = check_bind(bind); !good) reader.reject("depot.bind", good.error().message());
 }
 
 void read_transport(ConfigReader& reader, TransportConfig& transport) {
@@ -106,6 +113,9 @@ void read_transport(ConfigReader& reader, TransportConfig& transport) {
 }  // namespace
 
 Result<AgentConfig> load_config(const fs::path& named) {
+  if (named.empty())
+    return Error{Errc::ConfigInvalid,
+                 "the path of the configuration is empty; name the file with --config PATH"};
   // /etc/culvert/agent.toml may be a link: relative paths begin where the file itself lies.
   const fs::path file = behind_links(named);
   auto reader = ConfigReader::open(file);
@@ -120,7 +130,9 @@ Result<AgentConfig> load_config(const fs::path& named) {
   config.data_dir = file.has_parent_path() ? file.parent_path() : fs::path{"."};
   reader->path("data_dir", config.data_dir);
   reader->text("gateway_url", config.gateway_url);
-  if (auto url = cloud_api::GatewayUrl::parse(config.gateway_url); !url) {
+  if (config.gateway_url.empty()) {
+    reader->reject("gateway_url", "is missing; write the gateway's address, like \"https://gw.example.net\"");
+  } else if (auto url = cloud_api::GatewayUrl::parse(config.gateway_url); !url) {
     reader->reject("gateway_url", "cannot be used: " + url.error().message());
   }
   config.certificate_file = config.data_dir / "site.pem";
@@ -150,7 +162,7 @@ Result<AgentConfig> load_config(const fs::path& named) {
 Result<cloud_api::ClientIdentity> load_identity(const AgentConfig& config) {
   const auto advised = [](Error error) {
     if (error.code() != Errc::NotFound) return error;
-    return Error{error.code(), error.message() + "; put it back, or join again with a new joining string"};
+    return Error{error.code(), error.message() + "; put it back, or " + kJoinAgain};
   };
   auto key = read_secret_file(config.key_file);
   if (!key) return advised(std::move(key).error());
@@ -167,8 +179,8 @@ Result<OwnCertificate> OwnCertificate::read(const cloud_api::ClientIdentity& ide
   if (!chain->front().matches(*key)) {
     return Error{Errc::KeyInvalid,
                  fmt::format("{} was issued for another key than the one beside it; put the two that belong "
-                             "together there, or join again with a new joining string",
-                             file.string())};
+                             "together there, or {}",
+                             file.string(), kJoinAgain)};
   }
   return OwnCertificate{chain->front(), file};
 }
@@ -178,9 +190,9 @@ Result<void> OwnCertificate::check(certs::UtcTime now) const {
     return Error{
         Errc::TlsExpired,
         fmt::format("the site's own certificate {} expired at {}, and this host's clock says {}; set the "
-                    "clock if it is wrong, otherwise ask the provider for a new joining string and join "
-                    "again",
-                    file_.string(), certs::utc_text(certificate_.not_after()), certs::utc_text(now))};
+                    "clock if it is wrong, otherwise {}",
+                    file_.string(), certs::utc_text(certificate_.not_after()), certs::utc_text(now),
+                    kJoinAgain)};
   }
   if (now < certificate_.not_before()) {
     return Error{

@@ -23,6 +23,10 @@ namespace culvert {
 
 constexpr const char* kDefaultAgentConfig = "/etc/culvert/agent.toml";
 
+/// The way out where the site's identity is of no use any more, for the end of a message.
+constexpr const char* kJoinAgain =
+    "ask the provider for a new joining string and join again ('Joining again' in operations.md)";
+
 /// `[depot]`: the firewall-rule VIB for ESXi hosts over plain HTTP.
 struct DepotConfig {
   bool enabled = true;
@@ -79,6 +83,8 @@ class OwnCertificate {
 
   /// @error TlsExpired, TlsNotYetValid: both with the certificate's time, this host's time, and what to do.
   Result<void> check(certs::UtcTime now) const;
+
+  certs::UtcTime not_after() const { return certificate_.not_after(); }
 
  private:
   OwnCertificate(certs::Certificate certificate, std::filesystem::path file)

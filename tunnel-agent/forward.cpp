@@ -74,6 +74,24 @@ bool Forward::allows(const IpAddress& source) const {
                                            [&](const Network& network) { return network.contains(source); });
 }
 
+Result<void> check_bind(const std::vector<IpAddress>& bind) {
+  for (auto later = bind.begin(); later != bind.end(); ++later) {
+    for (auto earlier = bind.begin(); earlier != later; ++earlier) {
+      if (*earlier == *later) {
+        return Error{Errc::UsageInvalid,
+                     fmt::format("names {} twice; name each address once", later->to_text())};
+      }
+      if (earlier->is_v6() != later->is_v6() || (!earlier->is_any() && !later->is_any())) continue;
+      const IpAddress& all = earlier->is_any() ? *earlier : *later;
+      const IpAddress& one = earlier->is_any() ? *later : *earlier;
+      return Error{Errc::UsageInvalid, fmt::format("names {} beside {}, which means every address of that "
+                                                   "family; leave one of the two out",
+                                                   one.to_text(), all.to_text())};
+    }
+  }
+  return {};
+}
+
 Result<Forward> load_forward(const fs::path& file) {
   auto reader = ConfigReader::open(file);
   if (!reader) return std::move(reader).error();
@@ -89,6 +107,7 @@ Result<Forward> load_forward(const fs::path& file) {
     reader->reject("target", named.error().message());
   }
   read_list<IpAddress>(*reader, "bind", IpAddress::parse, forward.bind);
+  if (auto good = check_bind(forward.bind); !good) reader->reject("bind", good.error().message());
   read_list<Network>(*reader, "allow_from", Network::parse, forward.allow_from);
   reader->flag("close_when_down", forward.close_when_down);
   std::uint64_t weight = kDefaultWeight;

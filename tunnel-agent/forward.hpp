@@ -29,6 +29,11 @@ struct Forward {
   friend bool operator==(const Forward&, const Forward&) = default;
 };
 
+/// The addresses of one `bind` list: each once, and none beside the wildcard of its family, which has it
+/// already. Otherwise the agent would be in its own way, and the error of the second socket would not say so.
+/// @error UsageInvalid; the message goes on where the name of the list was written.
+Result<void> check_bind(const std::vector<IpAddress>& bind);
+
 /// A file of forwards.d, readable or not: one that is broken is shown as failed, the others work.
 struct ForwardFile {
   std::string name;

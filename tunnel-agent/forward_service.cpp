@@ -71,6 +71,9 @@ Result<ForwardService::Wanted> ForwardService::read_wanted(const json& arguments
     if (!address) return std::move(address).error().at("read --bind");
     wanted.forward.bind.push_back(*address);
   }
+  if (auto good = check_bind(wanted.forward.bind); !good) {
+    return Error{Errc::UsageInvalid, "--bind " + good.error().message()};
+  }
   for (const auto& text : arguments.value("allow_from", std::vector<std::string>{})) {
     auto network = Network::parse(text);
     if (!network) return std::move(network).error().at("read --allow-from");

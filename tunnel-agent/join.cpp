@@ -44,6 +44,19 @@ bool is_unfinished_join(const fs::path& dir) {
   return !failure;
 }
 
+/// An agent's directory is not joined over: one mistaken command would cost a working site its identity. The
+/// new one is made beside the old, so that everything else stays in place.
+Result<void> require_no_agent(const fs::path& dir) {
+  std::error_code ignored;
+  if (!fs::exists(dir / "agent.toml", ignored) && !fs::exists(dir / "site.key", ignored)) return {};
+  return Error{
+      Errc::AlreadyExists,
+      fmt::format("{0} is in use: it holds an agent, and nothing was changed. To join again and keep "
+                  "its forwards, stop it, join with --data {1}, move site.key, site.pem and trust.pem "
+                  "from there to {0} and start it ('Joining again' in operations.md)",
+                  dir.string(), shell_word((dir / "new").string()))};
+}
+
 /// DIR while the join is on its way: knows what was there before, and takes back what this join made.
 class JoiningDir {
  public:
@@ -60,6 +73,7 @@ class JoiningDir {
     }
     opened.had_lock_ = fs::exists(opened.dir_ / "lock", failure);
     if (!is_unfinished_join(opened.dir_)) {
+      if (auto none = require_no_agent(opened.dir_); !none) return std::move(none).error();
       if (auto created = create_data_dir(opened.dir_); !created) return std::move(created).error();
     }
     return opened;

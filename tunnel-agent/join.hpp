@@ -27,8 +27,9 @@ struct Joined {
 ///
 /// @param text  the joining string, white space allowed; never logged nor part of an error.
 /// @param dir   new, empty, or left by an unfinished join.
-/// @error JoiningStringInvalid, JoiningStringExpired, AlreadyExists (DIR in use: nothing changed), what
-///        cloud_api/error.hpp lists, ReplyInvalid when certificate and key do not fit, DiskFull, IoFailed.
+/// @error JoiningStringInvalid, JoiningStringExpired, AlreadyExists (DIR in use: nothing changed; for an
+///        agent's DIR with the way to join again), what cloud_api/error.hpp lists, ReplyInvalid when
+///        certificate and key do not fit, DiskFull, IoFailed.
 Result<Joined> join_gateway(std::string_view text, const std::filesystem::path& dir, certs::UtcTime now);
 
 }  // namespace culvert

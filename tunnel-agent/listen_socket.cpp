@@ -13,10 +13,6 @@ namespace culvert {
 
 namespace {
 
-bool is_wildcard(const IpAddress& address) {
-  return address == IpAddress::any_v4() || address == IpAddress::any_v6();
-}
-
 bool family_is_missing(int reason) {
   return reason == EAFNOSUPPORT || reason == EADDRNOTAVAIL;
 }
@@ -25,7 +21,7 @@ Error listen_error(const IpAddress& address, std::uint16_t port, int reason) {
   const std::string where = SourceAddress{address, port}.to_text();
   switch (reason) {
     case EADDRINUSE: {
-      const std::string holder = port_holder(port);
+      const std::string holder = port_holder(port, address.to_text());
       return Error{Errc::PortInUse,
                    fmt::format("port {} is in use by {}; stop it, or choose another port with --port", port,
                                holder.empty() ? "another process" : holder)};
@@ -71,7 +67,7 @@ Result<std::vector<UniqueFd>> open_listen_sockets(const Forward& forward) {
     const int reason = listen_on(address, forward.port, fd);
     if (reason == 0) {
       sockets.push_back(std::move(fd));
-    } else if (is_wildcard(address) && family_is_missing(reason)) {
+    } else if (address.is_any() && family_is_missing(reason)) {
       missing = reason;
     } else {
       return listen_error(address, forward.port, reason);

@@ -23,6 +23,7 @@ class IpAddress {
   static IpAddress any_v6();
 
   bool is_v6() const { return v6_; }
+  bool is_any() const { return bytes_ == decltype(bytes_){}; }  ///< 0.0.0.0 or ::.
   std::string to_text() const;
   /// @return the size of the part of `storage` that was filled.
   socklen_t fill(sockaddr_storage& storage, std::uint16_t port) const;

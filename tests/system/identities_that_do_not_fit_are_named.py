@@ -1,11 +1,18 @@
 #!/usr/bin/env python3
 """Certificates that are expired, not valid yet, of another authority or another host, and keys that others can read:
-the side that can mend it says so in words, the session does not come up, and afterwards everything works again."""
+the side that can mend it says so in words, the session does not come up, and afterwards everything works again. A site
+that was removed joins again as docs/operations.md describes it."""
+import shlex
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
-from support.scenario import BIN, LocalPair, Skip, agent, check, gateway, log_of, main, refuses, wait_for_log, wait_until
+from support.scenario import (BIN, LocalPair, Skip, agent, check, free_port, gateway, log_of, main, refuses, wait_for_log,
+                              wait_until)
+
+OPERATIONS = Path(__file__).resolve().parents[2] / "docs/operations.md"
+INSTALLED = "/var/lib/culvert-agent"  # The agent's directory in the document.
 
 EXTENSIONS = {"site": "subjectAltName=URI:culvert://org/demo/site/here\nextendedKeyUsage=clientAuth",
               "server": "subjectAltName=DNS:localhost\nextendedKeyUsage=serverAuth"}
@@ -13,6 +20,10 @@ PERIODS = {"expired": ("20200101000000Z", "20200201000000Z"), "not yet valid": (
 
 LOGGED = {"expired": "tls_expired", "not yet valid": "tls_not_yet_valid"}
 SHOWN = {"expired": "expired at", "not yet valid": "valid from"}
+
+
+def days_from_now(*days: float) -> list[str]:
+    return [time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + 86400 * n)) for n in days]
 
 
 def issue(folder: Path, authority: Path, kind: str, key: Path, period: str) -> str:
@@ -39,7 +50,7 @@ keyUsage=critical,digitalSignature
 [req]
 distinguished_name=p
 """)
-    start, end = PERIODS[period]
+    start, end = PERIODS[period] if period in PERIODS else days_from_now(-80, 9.5)
 
     def openssl(*words: object) -> None:
         subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
@@ -59,6 +70,7 @@ def scenario(folder: Path) -> None:
         keys(pair)
         sites(pair, folder)
         servers(pair, folder)
+        joins_again(pair)
     finally:
         pair.stop()
 
@@ -125,6 +137,12 @@ def sites(pair: LocalPair, folder: Path) -> None:
         session_error(pair, "certificate", "clock")  # TLS has no alert for "not valid yet".
         wait_for_log(pair.gateway, "TLS handshake failed", "CN=here", LOGGED[period])
         check(f"the gateway's log names a site certificate that is {period}", True)
+    certificate.write_text(issue(folder / "site soon", pair.gateway_dir / "certs", "site", key, "ends soon"))
+    pair.start_agent()
+    warned = [line for line in log_of(pair.agent).splitlines() if "ends in 9 days" in line]
+    check(f"a certificate that ends soon is a warning at start: {warned}",
+          len(warned) == 1 and "WARN" in warned[0] and "join again" in warned[0], pair.agent.log_end())
+    pair.agent.stop()
     other = folder / "other-root"
     pair.command(BIN / "culvert-certs", "init-root", "--dir", other)
     stranger = folder / "stranger"
@@ -182,6 +200,45 @@ def servers(pair: LocalPair, folder: Path) -> None:
     certificate.write_text(good)
     pair.start_gateway()
     up_again(pair, "with its own certificate the gateway is believed again")
+
+
+def follow(pair: LocalPair, line: str, joining_string: str) -> None:
+    """One line of the document, with this agent's directory, and without systemd."""
+    words = [word.replace(INSTALLED, str(pair.agent_dir)) for word in shlex.split(line, comments=True) if word != "sudo"]
+    if words == ["systemctl", "stop", "culvert-agent"]:
+        pair.agent.stop()
+    elif words == ["systemctl", "start", "culvert-agent"]:
+        pair.start_agent()
+    elif words[0] == "culvert-agent":
+        given = ["--config", pair.agent_config] if words[1] == "status" else []
+        done = agent(*words[1:], *given, stdin=joining_string + "\n")
+        check(f"'{line}' is done", done.code == 0, done)
+    else:
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        differs = words[0] == "diff" and done.returncode == 1
+        check(f"'{line}' is done", differs or done.returncode == 0, done)
+
+
+def joins_again(pair: LocalPair) -> None:
+    pair.start_agent()
+    wait_until("a session", lambda: pair.status()["session"]["state"] == "up")
+    pair.add_forward("kept", free_port(), free_port())
+    pair.customer("limit", "set", "--up", "20Mbit/s")
+    pair.agent_config.write_text("# Ours.\n" + pair.agent_config.read_text())
+    settings, forwards, limits = pair.agent_config.read_text(), pair.status()["forwards"], pair.customer("limit", "list")
+    pair.provider("site", "remove", "demo", "here")
+    wait_until("a removed site is told to join again", lambda: "join again" in (pair.status()["session"]["error"] or ""))
+    joining_string = pair.provider("join-token", "demo", "here").strip()
+    refuses("join leaves an agent's directory alone and names the way", agent("join", "-", "--data", pair.agent_dir,
+            stdin=joining_string + "\n"), 1, f"--data {pair.agent_dir}/new", "site.key", "'Joining again' in operations.md")
+    recipe = OPERATIONS.read_text().split("\n## Joining again\n")[1].split("```\n")[1]
+    for line in recipe.splitlines():
+        follow(pair, line, joining_string)
+    wait_until("a session", lambda: pair.status()["session"]["state"] == "up")
+    same = (pair.agent_config.read_text() == settings, pair.status()["forwards"] == forwards,
+            pair.customer("limit", "list") == limits, not (pair.agent_dir / "new").exists())
+    check("after the recipe of operations.md the site is up again, with its forwards, limits and settings", all(same), same)
+    pair.agent.stop()
 
 
 main(scenario)

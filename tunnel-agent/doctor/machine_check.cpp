@@ -8,6 +8,7 @@
 
 #include "certs/key_store.hpp"
 #include "firewall-vib/depot_revision.hpp"
+#include "tunnel-agent/certificate_watch.hpp"
 #include "tunnel-agent/forward.hpp"
 #include "tunnel-agent/listen_socket.hpp"
 #include "tunnel-core/daemon/port_holder.hpp"
@@ -17,17 +18,12 @@ namespace culvert {
 std::vector<Finding> conclude_certificate(const std::string& file, certs::UtcTime not_after,
                                           certs::UtcTime now) {
   const std::string evidence =
-      fmt::format("{} ends at {}, here it is {}", file, certs::utc_text(not_after), certs::utc_text(now));
-  const char* const advice = "ask the provider for a new joining string and run `culvert-agent join` again";
+      fmt::format("{} ends at {}, now it is {}", file, certs::utc_text(not_after), certs::utc_text(now));
   if (now > not_after)
-    return {{"site_certificate_expired", "this site's certificate has expired", evidence, advice}};
-  const auto left = not_after - now;
-  if (left >= kCertificateWarning) return {};
-  const auto days = std::chrono::duration_cast<std::chrono::hours>(left).count() / 24;
-  return {{"certificate_ends_soon",
-           days == 0 ? std::string{"this site's certificate ends within a day"}
-                     : fmt::format("this site's certificate ends in {} day{}", days, days == 1 ? "" : "s"),
-           evidence, advice}};
+    return {{"site_certificate_expired", "this site's certificate has expired", evidence, kJoinAgain}};
+  if (not_after - now >= kCertificateWarning) return {};
+  return {{"certificate_ends_soon", "this site's certificate " + ends_text(not_after, now), evidence,
+           kJoinAgain}};
 }
 
 std::vector<Finding> conclude_disk(const DiskFact& disk) {
@@ -61,11 +57,10 @@ std::vector<Finding> conclude_depot(const DepotFact& depot) {
            taken && depot.port == kUsualDepotPort}};
 }
 
-std::vector<Finding> check_identity(const AgentConfig& config) {
+std::vector<Finding> check_identity(const AgentConfig& config, certs::UtcTime now) {
   const auto unusable = [](const Error& error) {
     return std::vector<Finding>{{"identity_unusable", "this site's certificate and key cannot be used",
-                                 error.text(),
-                                 "do what the reason names, or join again with a new joining string"}};
+                                 error.text(), std::string{"do what the reason names, or "} + kJoinAgain}};
   };
   const auto chain = certs::load_chain(config.certificate_file);
   if (!chain) return unusable(chain.error());
@@ -75,7 +70,7 @@ std::vector<Finding> check_identity(const AgentConfig& config) {
     return unusable(Error{Errc::KeyInvalid, config.key_file.string() + " is not the key of " +
                                                 config.certificate_file.string()});
   }
-  return conclude_certificate(config.certificate_file.string(), chain->front().not_after(), certs::utc_now());
+  return conclude_certificate(config.certificate_file.string(), chain->front().not_after(), now);
 }
 
 std::vector<Finding> check_disk(const AgentConfig& config) {

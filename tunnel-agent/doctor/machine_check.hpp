@@ -13,7 +13,6 @@
 
 namespace culvert {
 
-constexpr certs::Lifetime kCertificateWarning = certs::days(14);
 constexpr std::uint64_t kLeastDiskBytes = 4 << 20;
 constexpr std::uint64_t kLeastDiskFiles = 16;
 
@@ -40,7 +39,8 @@ struct DepotFact {
 /// A note where another program has port 80, which nobody chose; else a fault.
 std::vector<Finding> conclude_depot(const DepotFact& depot);
 
-std::vector<Finding> check_identity(const AgentConfig& config);
+/// @param now  by which the certificate is judged: the gateway's time where this machine's clock is wrong.
+std::vector<Finding> check_identity(const AgentConfig& config, certs::UtcTime now);
 std::vector<Finding> check_disk(const AgentConfig& config);
 /// Opens the port of every forward for a moment: only while no agent runs.
 std::vector<Finding> check_forward_ports(const AgentConfig& config);

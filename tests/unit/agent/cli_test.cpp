@@ -72,20 +72,22 @@ class RunningAgent {
         service_(config_, &live_) {
     table_.start(load_forwards(config_.forwards_dir()).value());
     thread_ = std::thread([this] { context_.run(); });
-    socket_ =
-        AdminSocket::listen(site.dir(), [this](const AdminRequest& request) -> Result<json> {
-          if (request.command != "status") return service_.execute(request);
-          AgentStatus status;
-          status.session = {SessionState::Up, "00000000000004d2", "https://gw", "2026-11-21T10:00:00Z", ""};
-          status.lanes = {{1, "up", 20.5, 10, 20}};
-          status.forwards = live_.status().value();
-          status.streams = {1, 2, 3};
-          status.backlog_bytes = 7;
-          if (request.arguments.value("streams", false)) {
-            status.stream_list = {{1, "dr-db", "192.0.2.1:5", "open", "T", 1, 2}};
-          }
-          return to_json(status);
-        }).value();
+    socket_ = AdminSocket::listen(site.dir(), [this](const AdminRequest& request) -> Result<json> {
+                if (request.command != "status") return service_.execute(request);
+                AgentStatus status;
+                status.session.state = SessionState::Up;
+                status.session.id = "00000000000004d2";
+                status.session.gateway = "https://gw";
+                status.session.since = "2026-11-21T10:00:00Z";
+                status.lanes = {{1, "up", 20.5, 10, 20, "culvert", ""}};
+                status.forwards = live_.status().value();
+                status.streams = {1, 2, 3};
+                status.backlog_bytes = 7;
+                if (request.arguments.value("streams", false)) {
+                  status.stream_list = {{1, "dr-db", "192.0.2.1:5", "open", "T", 1, 2}};
+                }
+                return to_json(status);
+              }).value();
   }
   ~RunningAgent() {
     socket_.reset();
@@ -213,6 +215,15 @@ TEST_CASE("CLI: wrong usage is exit code 2", "[agent]") {
   CHECK(site.run({"forward", "add", "dr-db", "--allow-from", "10.0.0.1/8"}).code == 2);
   CHECK(Site::plain({"join", "culvert-join-abc", "--data", (site.dir() / "new").string()}).code == 2);
   CHECK(Site::plain({"status", "--config", (site.dir() / "none.toml").string()}).code == 2);
+}
+
+TEST_CASE("CLI: an address that is named twice is called that, and not a port in use", "[agent]") {
+  const Site site;
+  const auto twice = site.run({"forward", "add", "dr-db", "--bind", "127.0.0.1,127.0.0.1", "--json"});
+  CHECK(twice.code == 2);
+  const std::string message = json::parse(twice.out)["error"]["message"];
+  CHECK_THAT(message, Catch::Contains("--bind names 127.0.0.1 twice"));
+  CHECK(load_forwards(site.dir() / "forwards.d")->empty());
 }
 
 TEST_CASE("CLI: every command has help with an example, on standard output", "[agent]") {

@@ -85,6 +85,7 @@ TEST_CASE("AgentConfig: a mistake is shown with file, line and what to do", "[ag
       {kMinimal + "[limits]\nsession_memory = \"1 MiB\"\n", "agent.toml:4"},
       {kMinimal + "[limits]\nsession_memory = \"64 MiB\"\nprocess_memory = \"32 MiB\"\n", "raise it"},
       {kMinimal + "[log]\nlevel = \"loud\"\n", "agent.toml:4"},
+      {kMinimal + "[depot]\nbind = [\"::1\", \"::1\"]\n", "agent.toml:4: depot.bind names ::1 twice"},
   }));
   const TempDir dir;
   write(dir / "agent.toml", text);
@@ -148,8 +149,9 @@ TEST_CASE("OwnCertificate: expired, not yet valid and of another key are told ap
   const auto expired = own->check(now + certs::days(400));
   REQUIRE_FALSE(expired);
   CHECK(expired.error().code() == Errc::TlsExpired);
-  CHECK_THAT(expired.error().message(),
-             Catch::Contains("site.pem expired at") && Catch::Contains("join again"));
+  CHECK_THAT(expired.error().message(), Catch::Contains("site.pem expired at") &&
+                                            Catch::Contains("join again") &&
+                                            Catch::Contains("'Joining again' in operations.md"));
   const auto early = own->check(now - certs::days(400));
   REQUIRE_FALSE(early);
   CHECK(early.error().code() == Errc::TlsNotYetValid);

@@ -4,6 +4,7 @@
 
 #include <catch2/catch.hpp>
 #include <fstream>
+#include <initializer_list>
 
 #include "tests/unit/gateway/temp_dir.hpp"
 
@@ -55,6 +56,7 @@ TEST_CASE("Forward: a broken file is named with its line, and the others are loa
       {"port = 1\nprot = 2\n", ":2", "did you mean 'port'"},
       {"target = \"db\"\nprot = 24600\n", ":2", "unknown key 'prot'; did you mean 'port'?"},
       {"port = 1\nbind = [\"eth0\"]\n", ":2", "eth0"},
+      {"port = 1\nbind = [\"::1\", \"127.0.0.1\", \"0:0::1\"]\n", ":2", "bind names ::1 twice"},
       {"port = 1\n\nallow_from = [\"10.0.0.1/8\"]\n", ":3", "behind its prefix"},
       {"port = 1\ntarget = \"No Name\"\n", ":2", "No Name"},
       {"port = 1\nweight = 17\n", ":2", "weight"},
@@ -74,6 +76,22 @@ TEST_CASE("Forward: a broken file is named with its line, and the others are loa
   CHECK(message.find("broken.toml" + (line[0] == ':' ? line : std::string{})) != std::string::npos);
   CHECK(message.find(part) != std::string::npos);
   CHECK(files->at(1).forward);
+}
+
+TEST_CASE("Forward: bind names each address once, and none beside the wildcard of its family", "[agent]") {
+  const auto checked = [](std::initializer_list<const char*> texts) {
+    std::vector<IpAddress> bind;
+    for (const char* text : texts) bind.push_back(IpAddress::parse(text).value());
+    const auto good = check_bind(bind);
+    return good ? std::string{"good"} : good.error().message();
+  };
+  CHECK(checked({}) == "good");
+  CHECK(checked({"127.0.0.1", "127.0.0.2", "::1"}) == "good");
+  CHECK(checked({"0.0.0.0", "::"}) == "good");
+  CHECK(checked({"0.0.0.0", "::1"}) == "good");
+  CHECK_THAT(checked({"127.0.0.1", "::1", "127.0.0.1"}), Catch::Contains("names 127.0.0.1 twice"));
+  CHECK_THAT(checked({"0.0.0.0", "127.0.0.1"}), Catch::Contains("names 127.0.0.1 beside 0.0.0.0"));
+  CHECK_THAT(checked({"::1", "::"}), Catch::Contains("names ::1 beside ::"));
 }
 
 TEST_CASE("Forward: a file whose name is no name is refused, and the others are loaded", "[agent]") {

@@ -111,6 +111,24 @@ TEST_CASE("Join: a directory in use is refused and left as it was", "[agent]") {
   CHECK(std::distance(fs::directory_iterator{dir.path()}, fs::directory_iterator{}) == 1);
 }
 
+TEST_CASE("Join: an agent's directory is left as it was, and the refusal says how to join again", "[agent]") {
+  SigningGateway gateway;
+  const TempDir dir;
+  REQUIRE(join_gateway(gateway.joining_string(), dir.path(), certs::utc_now()));
+  fs::create_directory(dir / "forwards.d");
+  std::ofstream{dir / "depot.json"} << "{}";
+  const auto read_key = [&] { return certs::load_key(dir / "site.key").value().to_pem(); };
+  const std::string before{read_key().view()};
+  const auto refused = join_gateway(gateway.joining_string(), dir.path(), certs::utc_now());
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code() == Errc::AlreadyExists);
+  CHECK_THAT(refused.error().message(), Catch::Contains("join with --data " + (dir / "new").string()) &&
+                                            Catch::Contains("move site.key, site.pem and trust.pem") &&
+                                            Catch::Contains("'Joining again'"));
+  CHECK(std::string{read_key().view()} == before);
+  CHECK(join_gateway(gateway.joining_string(), dir / "new", certs::utc_now()));
+}
+
 TEST_CASE("Join: an expired or damaged string fails before anything is touched", "[agent]") {
   SigningGateway gateway;
   const TempDir dir;

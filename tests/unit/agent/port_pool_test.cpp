@@ -2,11 +2,13 @@
 
 #include <catch2/catch.hpp>
 
+#include "tests/unit/agent/other_process.hpp"
 #include "tests/unit/agent/sockets.hpp"
 
 using namespace culvert;
 using culvert::test::connect_to;
 using culvert::test::free_ports;
+using culvert::test::OtherProcess;
 using culvert::test::TakenPort;
 
 namespace {
@@ -66,6 +68,31 @@ TEST_CASE("Listen sockets: a port taken on one address leaves none open", "[agen
   REQUIRE_FALSE(sockets);
   CHECK(sockets.error().code() == Errc::PortInUse);
   CHECK_FALSE(connect_to(taken.port(), "127.0.0.2"));
+}
+
+TEST_CASE("Listen sockets: who has the IPv6 half of a port is named, not the one with the other half",
+          "[agent]") {
+  if (!OtherProcess::can_hold("::1")) return;  // A machine without IPv6.
+  Forward forward = on_loopback(free_ports(1));
+  forward.bind.clear();
+  const OtherProcess other{"::", forward.port};
+  const auto sockets = open_listen_sockets(forward);
+  REQUIRE_FALSE(sockets);
+  CHECK(sockets.error().code() == Errc::PortInUse);
+  CHECK_THAT(sockets.error().message(), Catch::Contains("process " + std::to_string(other.pid()) + " ("));
+}
+
+TEST_CASE("Listen sockets: the holder that is named has the address that was wanted", "[agent]") {
+  Forward forward = on_loopback(free_ports(1));
+  const OtherProcess other{"127.0.0.2", forward.port};
+  const TakenPort ours{forward.port};
+  CHECK_THAT(open_listen_sockets(forward).error().message(),
+             Catch::Contains("process " + std::to_string(::getpid()) + " ("));
+  forward.bind = {IpAddress::parse("127.0.0.2").value()};
+  CHECK_THAT(open_listen_sockets(forward).error().message(),
+             Catch::Contains("process " + std::to_string(other.pid()) + " ("));
+  CHECK(port_holder(forward.port) == port_holder(forward.port, "127.0.0.2"));
+  CHECK(port_holder(forward.port, "127.0.0.3").empty());
 }
 
 TEST_CASE("Listen sockets: an address this machine does not have is refused by name", "[agent]") {
