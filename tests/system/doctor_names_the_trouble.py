@@ -4,6 +4,7 @@ ports and disks of this machine. It leaves with 1 and the right finding, with 0 
 import http.server
 import json
 import os
+import select
 import shutil
 import socket
 import ssl
@@ -114,6 +115,52 @@ class Cutter:
                 return  # __exit__() was called.
             with peer:
                 peer.recv(65536)
+
+    def __exit__(self, *_):
+        self.listener.close()
+
+
+class Inspector:
+    """Ends TLS with a certificate of its own and speaks TLS to the gateway itself, as a firewall does that inspects."""
+
+    def __init__(self, identity: Path, to: int):
+        self.near, self.far, self.to = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context(), to
+        self.near.minimum_version = ssl.TLSVersion.TLSv1_3
+        self.near.load_cert_chain(f"{identity}.pem", f"{identity}.key")
+        self.far.check_hostname, self.far.verify_mode = False, ssl.CERT_NONE
+
+    def __enter__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.url = f"https://localhost:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self.accept, daemon=True).start()
+        return self
+
+    def accept(self):
+        while True:
+            try:
+                peer, _ = self.listener.accept()
+            except OSError:
+                return  # __exit__() was called.
+            threading.Thread(target=self.carry, args=(peer,), daemon=True).start()
+
+    def carry(self, peer: socket.socket):
+        try:
+            with self.near.wrap_socket(peer, server_side=True) as near, \
+                    self.far.wrap_socket(socket.create_connection(("127.0.0.1", self.to))) as far:
+                while True:
+                    for end in select.select([near, far], [], [])[0]:
+                        end.setblocking(False)
+                        try:
+                            piece = end.recv(65536)
+                        except ssl.SSLWantReadError:
+                            continue  # A session ticket: a record without bytes of HTTP.
+                        finally:
+                            end.setblocking(True)
+                        if not piece:
+                            return
+                        (far if end is near else near).sendall(piece)
+        except OSError:
+            pass  # Whoever did not like it has gone.
 
     def __exit__(self, *_):
         self.listener.close()
@@ -239,7 +286,12 @@ def certificates(site: Site, pair: LocalPair, folder: Path) -> None:
     openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{box}.key",
             "-out", f"{box}.pem", "-subj", "/O=Acme/CN=Inspection Box", "-days", "30")
     with Server(200, health(), {}, issue(folder / "seen", box, "20200101000000Z", "20990101000000Z")) as server:
-        site.finds("tls_interception", "Inspection Box", url=server.url)
+        site.finds("tls_interception", "Inspection Box", "does not trust", url=server.url)
+    # Where this machine trusts the box too, the gateway says that the site's connection has not reached it.
+    with Inspector(folder / "seen/server", pair.line.port) as inspector:
+        site.finds("tls_interception", "TLS is ended on the way", "Inspection Box", "which this agent trusts",
+                   "not of this connection", url=inspector.url, old='roots = "trust.pem"', new="system_roots = true",
+                   before=("env", f"SSL_CERT_FILE={box}.pem"))
     site.finds("thumbprint_mismatch", "AA:AA", old='roots = "trust.pem"', new='thumbprint = "' + ":".join(["AA"] * 32) + '"')
 
 
@@ -254,11 +306,11 @@ def clocks(site: Site, identity: Path) -> None:
 
 
 def moved_clock(site: Site) -> None:
-    """The real gateway, and this machine's clock elsewhere."""
+    """The real gateway, and this machine's clock elsewhere: also where the certificates seem to end soon, or to have ended."""
     if shutil.which("faketime") is None:
         print("not tried: a clock that is moved, because faketime is not installed")
         return
-    for days, side in ((2, "ahead"), (-2, "behind")):
+    for days, side in ((2, "ahead"), (-2, "behind"), (85, "ahead"), (400, "ahead")):
         moved = ("env", "FAKETIME_DONT_FAKE_MONOTONIC=1", "faketime", "-f", f"{days:+d}d")
         site.finds("clock_skew", side, before=moved)
 

@@ -57,9 +57,9 @@ def scenario(folder: Path) -> None:
             for name, queue in (("full", 1), ("deep", 6)):
                 line.shape(LineShape(40, 20, 0, congestion, queue))
                 drops(line, folder / f"{name}-{congestion}", congestion, FULL)
-        # CUBIC does not fill this one for its losses; BBR does.
-        line.shape(LineShape(40, 400, 0.02, "cubic"))
-        drops(line, folder / "lossy", "cubic", {"limited_by_loss"})
+        for rate, loss in ((400, 0.02), (100, 0.03)):  # CUBIC does not fill these for their losses; BBR does.
+            line.shape(LineShape(40, rate, loss, "cubic"))
+            drops(line, folder / f"lossy-{rate}", "cubic", {"limited_by_loss"})
 
 
 def satellite(line: WanLine, folder: Path) -> None:

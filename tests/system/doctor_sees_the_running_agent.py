@@ -82,6 +82,7 @@ def scenario(folder: Path) -> None:
     try:
         pair.start_new(settings={**QUICK_END, '#dial_timeout = "20 s"': 'dial_timeout = "1 s"'}, depot=NO_DEPOT)
         targets(pair, doctor, echo, deaf)
+        targets_before_their_first_stream(pair, doctor)
         depot_down(pair, doctor)
         unresponsive(pair, doctor)
         blocked_data(pair, doctor, echo)
@@ -121,6 +122,21 @@ def targets(pair: LocalPair, doctor: Doctor, echo: Echo, deaf: DeafTarget) -> No
     (pair.agent_dir / "forwards.d/broken.toml").unlink()
     pair.agent.stop()
     pair.start_agent()
+
+
+def targets_before_their_first_stream(pair: LocalPair, doctor: Doctor) -> None:
+    wait_until("the session", lambda: pair.status()["session"]["state"] == "up")
+    pair.customer("forward", "add", "early")
+    doctor.finds(["target_not_allowed"], "forward early", "is not one of them")
+    pair.agent.stop()
+    doctor.finds(["target_not_allowed"], "forward early", "is not one of them")
+    pair.start_agent()
+    wait_until("the session", lambda: pair.status()["session"]["state"] == "up")
+    port = next(f["port"] for f in pair.status()["forwards"] if f["name"] == "early")
+    check("the source is reset", how_refused(port) == "reset")
+    pair.provider("target", "add", "demo", "early", f"127.0.0.1:{free_port()}")
+    doctor.finds([], code=0)  # Its stream met an unknown target, which is known by now.
+    pair.customer("forward", "remove", "early")
 
 
 def depot_down(pair: LocalPair, doctor: Doctor) -> None:
@@ -189,8 +205,8 @@ def blocked_data(pair: LocalPair, doctor: Doctor, echo: Echo) -> None:
 
 
 def upgrades(pair: LocalPair, doctor: Doctor, folder: Path) -> None:
-    """A load balancer that ends TLS and lets no upgrade through, or only the one that it knows. Neither the certificate of
-    the site nor its signature passes it, so that nothing is to be said of the site itself."""
+    """A load balancer that ends TLS and lets all through, no upgrade, or only the one that it knows. Neither the certificate
+    of the site nor its signature passes it, so that nothing is to be said of the site itself."""
     program = shutil.which("haproxy", path="/usr/sbin:/usr/bin")
     if program is None:
         print("not tried: haproxy, which is not installed")
@@ -199,7 +215,15 @@ def upgrades(pair: LocalPair, doctor: Doctor, folder: Path) -> None:
     both = folder / "front.pem"
     both.write_text(certificate.read_text() + key.read_text())
     good = pair.agent_config.read_text()
-    for refused in ("{ hdr(Upgrade) -m found }", "{ hdr(Upgrade) -m beg culvert }"):
+    refused = ("upgrade_refused", "HTTP status 403", "it ends TLS itself")
+    ended = ("tls_interception", "TLS is ended on the way", "which this agent trusts", "the gateway answered 401")
+    for rule, identity, (finding, *pieces) in (
+            ("http-request deny if { hdr(Upgrade) -m found }", "auto", refused),
+            ("http-request deny if { hdr(Upgrade) -m beg culvert }", "auto", refused),
+            ("", "auto", ended),
+            ("", "certificate", ended),
+            ("http-request del-header Upgrade", "auto", ended),
+            ("http-request return status 502 if { hdr(Upgrade) -m found }", "auto", ended)):
         port = free_port()
         config = folder / "haproxy.cfg"
         config.write_text(f"""defaults
@@ -209,7 +233,7 @@ def upgrades(pair: LocalPair, doctor: Doctor, folder: Path) -> None:
   timeout server 20s
 frontend front
   bind 127.0.0.1:{port} ssl crt {both} ssl-min-ver TLSv1.3
-  http-request deny if {refused}
+  {rule}
   default_backend gateway
 backend gateway
   server gateway 127.0.0.1:{pair.line.port} ssl verify none
@@ -218,7 +242,8 @@ backend gateway
         try:
             wait_until("the load balancer", lambda at=port: answers(at))
             pair.agent_config.write_text(good.replace(f"localhost:{pair.line.port}", f"localhost:{port}"))
-            doctor.finds(["upgrade_refused"], "HTTP status 403", "it ends TLS itself")
+            set_section(pair.agent_config, "transport", identity=identity)
+            doctor.finds([finding], *pieces)
         finally:
             front.kill()
     pair.agent_config.write_text(good)

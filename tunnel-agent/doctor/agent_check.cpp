@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <ctime>
+#include <map>
+#include <string_view>
 
 namespace culvert {
 
@@ -90,24 +93,40 @@ std::vector<json> first_middle_last(const std::vector<json>& looks) {
   return some;
 }
 
+/// How long ago `at` was. Nothing for what is no time, or not past by this clock.
+std::optional<std::chrono::seconds> age_of(const std::string& at, certs::UtcTime now) {
+  std::tm broken{};
+  const char* const end = ::strptime(at.c_str(), "%Y-%m-%dT%H:%M:%SZ", &broken);
+  if (end == nullptr || *end != '\0') return std::nullopt;
+  const auto age = now - certs::UtcTime{std::chrono::seconds{::timegm(&broken)}};
+  if (age < std::chrono::seconds{}) return std::nullopt;
+  return age;
+}
+
+std::string age_text(std::chrono::seconds age) {
+  const auto minutes = age.count() / 60;
+  if (minutes < 2 * 60) return fmt::format("{} minutes", minutes);
+  return minutes < 2 * 24 * 60 ? fmt::format("{} hours", minutes / 60)
+                               : fmt::format("{} days", minutes / 60 / 24);
+}
+
+Finding not_allowed(const std::string& forward, std::string seen) {
+  return {"target_not_allowed",
+          fmt::format("forward {} leads to a target that this site may not reach", forward), std::move(seen),
+          "ask the provider to add or allow the target, or remove the forward"};
+}
+
 /// What a target's trouble means. Reasons are those of docs/protocol.md §12.
-std::optional<Finding> conclude_target(const json& forward) {
-  const auto found = forward.find("target_trouble");
-  if (found == forward.end() || !found->is_object()) return std::nullopt;
-  const std::string reason = text(*found, "reason");
-  const std::string name = text(forward, "name");
-  const std::string seen = fmt::format("its latest stream ended at {} with {}: {}", text(*found, "at"),
-                                       reason, text(*found, "text"));
-  if (reason == "target_unknown" || reason == "target_address_forbidden") {
-    return Finding{"target_not_allowed",
-                   fmt::format("forward {} leads to a target that this site may not reach", name), seen,
-                   "ask the provider to add or allow the target, or remove the forward"};
-  }
+std::optional<Finding> conclude_trouble(const std::string& name, const json& trouble) {
+  const std::string reason = text(trouble, "reason");
+  const std::string seen = fmt::format("its latest stream ended at {} with {}: {}", text(trouble, "at"),
+                                       reason, text(trouble, "text"));
+  if (reason == "target_unknown" || reason == "target_address_forbidden") return not_allowed(name, seen);
   if (reason == "target_refused") {
     return Finding{"target_refused", fmt::format("the target of forward {} refuses connections", name), seen,
                    "ask the provider whether the target's program runs and listens on that port"};
   }
-  if (reason == "socket_failed" && text(*found, "text").find("timed out") != std::string::npos) {
+  if (reason == "socket_failed" && text(trouble, "text").find("timed out") != std::string::npos) {
     return Finding{
         "target_half_open",
         fmt::format("the target of forward {} is half-open: it vanished without ending its connections",
@@ -122,6 +141,30 @@ std::optional<Finding> conclude_target(const json& forward) {
         "ask the provider whether the gateway has a way to the target, and a firewall between lets it pass"};
   }
   return std::nullopt;
+}
+
+/// Words of the gateway for a site that did show who it is. Certificate and signature both hold for one TLS
+/// connection (docs/protocol.md §3.5): that which reached the gateway was another one.
+bool showed_in_vain(const Error& error) {
+  constexpr std::string_view kWords[] = {"is not of this connection",
+                                         "needs the client certificate of a site"};
+  return error.code() == Errc::Unauthorized && std::ranges::any_of(kWords, [&](std::string_view words) {
+           return error.message().find(words) != std::string::npos;
+         });
+}
+
+Finding ended_on_the_way(const ControlFact& control) {
+  const std::string shown = control.presented
+                                ? fmt::format("a certificate of '{}' signed by '{}'",
+                                              control.presented->subject, control.presented->issuer)
+                                : "a certificate";
+  // Behind the first semicolon stands what to do about a site that the gateway does not know.
+  const std::string& message = control.error->message();
+  return {"tls_interception",
+          fmt::format("TLS is ended on the way: by somebody with {} which this agent trusts", shown),
+          fmt::format("{} is presented here, and {}", shown, message.substr(0, message.find(';'))),
+          "have the owner of proxy, load balancer or firewall pass TLS to the gateway as a whole, or exempt "
+          "the gateway's name from TLS inspection; the site itself need not join again"};
 }
 
 }  // namespace
@@ -143,6 +186,7 @@ std::vector<Finding> conclude_control(const ControlFact& control) {
   }
   if (!control.asked || !control.error) return {};
   const Error& error = *control.error;
+  if (showed_in_vain(error)) return {ended_on_the_way(control)};
   if (refuses_site(control)) {
     return {{"identity_refused", "the gateway does not accept this site", error.text(),
              "ask the provider whether the site was removed; join again with a new joining string"}};
@@ -155,12 +199,61 @@ std::vector<Finding> conclude_status(const std::vector<json>& looks, const Contr
   std::vector<Finding> findings = conclude_session(first_middle_last(looks), control);
   if (findings.empty()) findings = conclude_limit(looks);
   for (const json& forward : looks.back().at("forwards")) {
-    if (auto target = conclude_target(forward)) findings.push_back(std::move(*target));
     if (text(forward, "state") != "failed") continue;
     const std::string error = text(forward, "error");
     const bool taken = error.find("is in use by") != std::string::npos;
     findings.push_back(
         conclude_forward(text(forward, "name"), taken ? Errc::PortInUse : Errc::IoFailed, error));
+  }
+  return findings;
+}
+
+std::vector<TargetFact> targets_of(const std::vector<ForwardFile>& files, const std::vector<json>& looks) {
+  std::vector<TargetFact> all;
+  if (looks.empty()) {
+    for (const ForwardFile& file : files) {
+      if (file.forward) all.push_back({file.name, file.forward->target});
+    }
+    return all;
+  }
+  std::map<std::string, std::string> target_of;  // The status does not say it.
+  for (const ForwardFile& file : files) {
+    if (file.forward) target_of.emplace(file.name, file.forward->target);
+  }
+  for (const json& forward : looks.back().at("forwards")) {
+    TargetFact fact{text(forward, "name"), {}};
+    if (const auto found = target_of.find(fact.forward); found != target_of.end())
+      fact.target = found->second;
+    if (const auto found = forward.find("target_trouble"); found != forward.end()) fact.trouble = *found;
+    all.push_back(std::move(fact));
+  }
+  return all;
+}
+
+std::vector<Finding> conclude_targets(const std::vector<TargetFact>& targets,
+                                      const std::optional<std::vector<std::string>>& allowed,
+                                      certs::UtcTime now) {
+  std::vector<Finding> findings;
+  for (const TargetFact& fact : targets) {
+    const bool listed = allowed && std::ranges::find(*allowed, fact.target) != allowed->end();
+    if (allowed && !fact.target.empty() && !listed) {
+      findings.push_back(not_allowed(
+          fact.forward,
+          fmt::format("the gateway lists this site's targets, and '{}' is not one of them", fact.target)));
+      continue;
+    }
+    if (!fact.trouble.is_object()) continue;
+    // It was added meanwhile, and only a stream would tell the agent.
+    if (listed && text(fact.trouble, "reason") == "target_unknown") continue;
+    auto finding = conclude_trouble(fact.forward, fact.trouble);
+    if (!finding) continue;
+    if (const auto age = age_of(text(fact.trouble, "at"), now); age && *age > kTargetNews) {
+      // Nobody dials a target only to look, so that what was mended meanwhile is not known.
+      finding->note = true;
+      finding->evidence += fmt::format("; that was {} ago, and none has opened since", age_text(*age));
+      finding->advice += "; it may be mended already, which the next stream shows";
+    }
+    findings.push_back(std::move(*finding));
   }
   return findings;
 }

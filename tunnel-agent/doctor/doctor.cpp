@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <future>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "tunnel-agent/doctor/agent_check.hpp"
@@ -29,6 +30,7 @@ constexpr int kLooks = 13;  ///< Over 2.4 s.
 struct GatewayPart {
   std::vector<Finding> findings;
   ControlFact control;
+  std::optional<certs::UtcTime> time;  ///< By the gateway, where this machine's clock is wrong.
 };
 
 struct AgentPart {
@@ -50,16 +52,18 @@ class Doctor {
     auto depot = std::async(std::launch::async, [this] { return ask_for_depot(); });
     DoctorReport report;
     report.gateway = config_.gateway_url;
-    add(report, check_identity(config_));
-    add(report, check_disk(config_));
-    tell("machine: identity and disk looked at");
     const AgentPart running = agent.get();
     report.agent_runs = running.runs;
     GatewayPart way = gateway.get();
+    // A wrong clock here shall not blame the site's certificate.
+    add(report, check_identity(config_, way.time.value_or(certs::utc_now())));
+    add(report, check_disk(config_));
+    tell("machine: identity and disk looked at");
     add(report, std::move(way.findings));
     if (!explained(report.findings, way.control)) add(report, conclude_control(way.control));
     if (!running.runs) {
       add(report, check_forward_ports(config_));
+      add(report, check_targets({}, way.control));
       add(report, conclude_depot(look_at_depot(config_)));
       tell("forwards and depot: ports looked at");
     } else if (running.error) {
@@ -67,6 +71,7 @@ class Doctor {
                     "ask again; if it stays so, start the agent again and look into its log"}});
     } else {
       add(report, conclude_status(running.looks, way.control));
+      add(report, check_targets(running.looks, way.control));
       add(report, conclude_depot(depot.get()));
     }
     return report;
@@ -99,6 +104,8 @@ class Doctor {
     GatewayPart part;
     const GatewayFacts facts = probe_gateway(url_.host, url_.port, config_.trust, proxy_.get());
     part.findings = conclude_gateway(facts);
+    part.time = better_time(facts);
+    part.control.presented = facts.certificate;
     // A clock and a note stand in nobody's way.
     const auto stops = [](const Finding& finding) { return !finding.note && finding.id != "clock_skew"; };
     if (std::ranges::any_of(part.findings, stops)) return part;
@@ -117,6 +124,7 @@ class Doctor {
   }
 
   void ask_gateway(GatewayPart& part, Duration patience) const {
+    const Instant until = std::chrono::steady_clock::now() + patience;
     // An identity that cannot be read is a finding of check_identity().
     auto identity = load_identity(config_);
     if (!identity) return;
@@ -131,7 +139,18 @@ class Doctor {
     } else {
       part.control.only_by_proof =
           !config_.transport.identity && memory->choice() == cloud_api::IdentityBy::Proof;
+      const Duration left = std::max<Duration>(until - std::chrono::steady_clock::now(), Duration{});
+      // A gateway that knows the site and does not list its targets leaves them unjudged.
+      if (auto targets = (*client)->targets(left)) part.control.targets = std::move(*targets);
     }
+  }
+
+  /// @param looks  empty: no agent runs.
+  std::vector<Finding> check_targets(const std::vector<nlohmann::json>& looks,
+                                     const ControlFact& control) const {
+    const auto files = load_forwards(config_.forwards_dir());  // Unreadable ones are findings already.
+    return conclude_targets(targets_of(files ? *files : std::vector<ForwardFile>{}, looks), control.targets,
+                            certs::utc_now());
   }
 
   AgentPart look_at_agent() {

@@ -275,4 +275,10 @@ std::vector<Finding> conclude_gateway(const GatewayFacts& facts) {
   return findings;
 }
 
+std::optional<certs::UtcTime> better_time(const GatewayFacts& facts) {
+  // What a portal has in its Date header is nobody's time.
+  if (!ahead_of_gateway(facts) || !facts.reply->is_gateway_health()) return std::nullopt;
+  return facts.reply->time();
+}
+
 }  // namespace culvert

@@ -17,8 +17,9 @@ constexpr double kMost = 0.6;        ///< Of the looks.
 constexpr double kBusyThread = 0.9;  ///< Running, or waiting for a processor.
 constexpr double kLossy = 0.005;     ///< Of segments sent again; CUBIC gives up long before 1 %.
 constexpr std::uint64_t kLeastSegments = 200;
-constexpr double kQueued = 1.25;     ///< Longest round trip of the looks, over the shortest of late.
-constexpr double kQueuedMs = 2;      ///< … and longer by at least this.
+constexpr double kQueued = 1.25;  ///< Longest round trip of the looks, over the shortest of late.
+constexpr double kQueuedMs = 2;   ///< … and longer by at least this.
+constexpr std::size_t kParts = 4;
 constexpr double kSteady = 0.1;      ///< How far the rates of two spans may differ under a shaper.
 constexpr double kHeldByTarget = 4;  ///< Round trips that bytes stay away before a target is to blame.
 constexpr double kTargetMs = 200;
@@ -117,14 +118,15 @@ class LimitCheck {
 
   struct RoundTrips {
     double least =
-        0;            ///< ms; of all lanes, which share the line: one made while a queue stood knows no less.
-    double most = 0;  ///< ms; of the lane that carries most, in any look.
+        0;  ///< ms; of all lanes, which share the line: one made while a queue stood knows no less.
+    double usual = 0;  ///< ms; the median of the looks, of the lane that carries most.
 
-    bool queued() const { return most >= least * kQueued && most >= least + kQueuedMs; }
+    bool queued() const { return usual >= least * kQueued && usual >= least + kQueuedMs; }
   };
 
   RoundTrips round_trips() const {
     RoundTrips found;
+    std::vector<double> seen;
     for (const json& look : looks_) {
       const json* busiest = nullptr;
       for (const json& lane : look.at("lanes")) {
@@ -133,8 +135,12 @@ class LimitCheck {
         if (busiest == nullptr || number(lane, "sent_bytes") > number(*busiest, "sent_bytes"))
           busiest = &lane;
       }
-      if (busiest != nullptr) found.most = std::max(found.most, number(*busiest, "tcp_rtt_ms"));
+      if (busiest != nullptr) seen.push_back(number(*busiest, "tcp_rtt_ms"));
     }
+    if (seen.empty()) return found;
+    const auto middle = seen.begin() + static_cast<std::ptrdiff_t>(seen.size() / 2);
+    std::ranges::nth_element(seen, middle);
+    found.usual = *middle;
     return found;
   }
 
@@ -146,17 +152,29 @@ class LimitCheck {
     return fmt::format("{:.1f} % of {:.0f} segments had to be sent again", lost * 100, sent);
   }
 
-  /// A line that is full drops what its queue cannot take, so that its queue shows; one that loses packets by
-  /// itself does so without a queue.
+  /// In nearly every part of the time, and not in bursts, as where a queue overflows now and then.
+  bool loses_all_the_time() const {
+    const std::size_t parts = std::min(kParts, looks_.size() - 1);
+    std::size_t lossy = 0;
+    for (std::size_t i = 0; i < parts; ++i) {
+      const json& from = looks_[i * (looks_.size() - 1) / parts];
+      const json& to = looks_[(i + 1) * (looks_.size() - 1) / parts];
+      if (grown(from, to, "segments_resent") > 0) ++lossy;
+    }
+    return lossy * 4 >= parts * 3;
+  }
+
+  /// A line that is full drops what its queue cannot take, in bursts and with a queue; one that loses packets
+  /// does so all the time, and without a queue.
   Finding by_line() const {
     const RoundTrips trips = round_trips();
     std::string more = sent_again();
-    if (!more.empty() && !trips.queued()) {
+    if (!more.empty() && !trips.queued() && loses_all_the_time()) {
       return {"limited_by_loss", "the line to the gateway loses packets", seen(more),
               "have the owner of the network look for a bad link, a duplex mismatch or a policer that drops"};
     }
     if (trips.queued()) {
-      more = fmt::format("round trip {:.1f} ms, {:.1f} ms without a queue{}{}", trips.most, trips.least,
+      more = fmt::format("round trip {:.1f} ms, {:.1f} ms without a queue{}{}", trips.usual, trips.least,
                          more.empty() ? "" : "; ", more);
     }
     const double early = rate(first_, looks_[looks_.size() / 2]);

@@ -1,7 +1,6 @@
 // Conclusions of the doctor, from facts made up here: no network, no clock.
 #include <catch2/catch.hpp>
 #include <cerrno>
-#include <map>
 
 #include "tests/unit/agent/doctor/finding_ids.hpp"
 #include "tunnel-agent/doctor/agent_check.hpp"
@@ -298,6 +297,12 @@ TEST_CASE("Doctor: what limits a busy session is told apart", "[doctor]") {
   // A full line drops, too: its queue tells.
   CHECK(limits({.rtt_ms = 60, .resent_each_s = 50}) == Ids{"limited_by_shaper"});
   CHECK(limits({.rtt_ms = 24, .resent_each_s = 50}) == Ids{"limited_by_loss"});
+  std::vector<json> burst = Busy{.rtt_ms = 24, .resent_each_s = 50}.looks();
+  burst[1]["lanes"][0]["segments_resent"] = 100;  // All in the first second.
+  CHECK(ids(conclude_status(burst, kWorks)) == Ids{"limited_by_line"});
+  std::vector<json> spike = Busy{.resent_each_s = 50}.looks();
+  spike[1]["lanes"][0]["tcp_rtt_ms"] = 60;
+  CHECK(ids(conclude_status(spike, kWorks)) == Ids{"limited_by_loss"});
   CHECK(limits({.limit = "memory"}) == Ids{"limited_by_memory"});
   CHECK(limits({.limit = "limit"}) == Ids{"limited_by_limit"});
   CHECK(limits({.limit = "window", .backlog = 40e3}) == Ids{"limited_by_window"});
@@ -320,26 +325,6 @@ TEST_CASE("Doctor: a full line, a slow target and a set limit are notes, which m
   CHECK_FALSE(is_healthy(conclude_status(Busy{.limit = "memory"}.looks(), kWorks)));
 }
 
-TEST_CASE("Doctor: a target's trouble is told by its reason, and gone when a stream has opened", "[doctor]") {
-  for (const auto& [reason, wanted] :
-       std::map<std::string, std::string>{{"target_unknown", "target_not_allowed"},
-                                          {"target_address_forbidden", "target_not_allowed"},
-                                          {"target_refused", "target_refused"},
-                                          {"target_timed_out", "target_unreachable"},
-                                          {"target_name_unresolved", "target_unreachable"},
-                                          {"socket_failed", "target_half_open"}}) {
-    json look = status("up", "1", "source", 0, 0);
-    look["forwards"] = {
-        {{"name", "db"},
-         {"state", "listening"},
-         {"error", ""},
-         {"target_trouble", {{"reason", reason}, {"text", "Connection timed out"}, {"at", "t"}}}}};
-    CHECK(ids(conclude_status({look, look}, kWorks)) == Ids{wanted});
-    look["forwards"][0]["target_trouble"] = nullptr;
-    CHECK(conclude_status({look, look}, kWorks).empty());
-  }
-}
-
 TEST_CASE("Doctor: a gateway that proves itself and says nothing is silent, and not something else",
           "[doctor]") {
   GatewayFacts facts = healthy();
@@ -350,10 +335,12 @@ TEST_CASE("Doctor: a gateway that proves itself and says nothing is silent, and 
 }
 
 TEST_CASE("Doctor: a way on which only the proof of identity works is a note", "[doctor]") {
-  const auto found = conclude_control({.asked = true, .only_by_proof = true});
+  ControlFact by_proof = kWorks;
+  by_proof.only_by_proof = true;
+  const auto found = conclude_control(by_proof);
   REQUIRE(ids(found) == Ids{"alpn_blocked"});
   CHECK(found.front().note);
-  CHECK(conclude_control({.asked = true}).empty());
+  CHECK(conclude_control(kWorks).empty());
 }
 
 TEST_CASE("Doctor: a depot that cannot serve is a fault, and a note on the port that nobody chose",
