@@ -13,6 +13,7 @@
 #include "tunnel-core/daemon/cli.hpp"
 #include "tunnel-core/daemon/data_dir.hpp"
 #include "tunnel-core/daemon/files.hpp"
+#include "tunnel-core/daemon/json_text.hpp"
 #include "tunnel-core/daemon/usage_error.hpp"
 
 namespace culvert::certs {
@@ -107,7 +108,7 @@ Result<void> inspect(const Options& options, std::ostream& out) {
   auto list = describe_pem(pem.view(), utc_now());
   if (!list) return std::move(list).error().at("inspect", options.file.string());
   if (options.json) {
-    out << list->dump(2) << "\n";
+    out << json_text(*list);
     return {};
   }
   bool first = true;
@@ -122,7 +123,7 @@ Result<void> check(const Options& options, std::ostream& out) {
   const auto report = check_directory(options.dir, utc_now());
   if (!report) return report.error();
   if (options.json) {
-    out << describe(*report).dump(2) << "\n";
+    out << json_text(describe(*report));
   } else {
     for (const Finding& finding : report->findings) {
       out << (finding.severity == Finding::Severity::Problem ? "problem  " : "warning  ")
@@ -150,7 +151,7 @@ Result<void> inspect_joining_string(const Options& options, std::istream& in, st
   const auto joining = JoiningString::decode(text);
   if (!joining) return joining.error();
   const Json json = describe(*joining, utc_now());
-  out << (options.json ? json.dump(2) + "\n" : to_lines(json));
+  out << (options.json ? json_text(json) : to_lines(json));
   return {};
 }
 

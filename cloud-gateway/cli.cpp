@@ -188,7 +188,7 @@ void CommandLine::with_limit_scope(Leaf& leaf) {
 }
 
 void CommandLine::with_option(Leaf& leaf, const char* name, const char* type, const char* meaning) {
-  leaf.app->add_option(name, leaf.values[name + 2], meaning)->type_name(type);
+  leaf.app->add_option(name, leaf.values[name + 2], meaning)->type_name(type)->check(not_empty());
 }
 
 void CommandLine::add_status() {
@@ -220,7 +220,7 @@ CommandLine::Leaf& CommandLine::admin(CLI::App* parent, const char* name, const 
   for (const Positional& positional : positionals) {
     const std::string key = lower_case(positional.name);
     auto* option = added.app->add_option(positional.name, added.values[key], positional.meaning);
-    option->type_name("");
+    option->type_name("")->check(not_empty());
     if (positional.required) option->required();
   }
   added.app->add_option("--config", config_, "The gateway's configuration")

@@ -8,6 +8,7 @@
 #include "tunnel-core/daemon/admin_socket.hpp"
 #include "tunnel-core/daemon/cli.hpp"
 #include "tunnel-core/daemon/files.hpp"
+#include "tunnel-core/daemon/json_text.hpp"
 #include "tunnel-core/daemon/process.hpp"
 #include "tunnel-core/obs/log.hpp"
 
@@ -80,7 +81,7 @@ int run_admin(const CliCommand& command) {
     if (command.json) {
       const json object{
           {"error", {{"code", errc_name(result.error().code())}, {"message", result.error().text()}}}};
-      print_result(object.dump(2) + "\n");
+      print_result(json_text(object));
     }
     return report_error(kProgram, result.error());
   }

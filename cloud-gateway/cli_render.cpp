@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tunnel-core/daemon/bandwidth_limit.hpp"
+#include "tunnel-core/daemon/json_text.hpp"
 
 namespace culvert {
 
@@ -15,7 +16,8 @@ using Row = std::vector<std::string>;
 std::string text_of(const json& object, const char* key) {
   const auto found = object.find(key);
   if (found == object.end() || found->is_null()) return "-";
-  return found->is_string() ? found->get<std::string>() : found->dump();
+  if (found->is_string()) return found->get<std::string>();
+  return found->dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 std::vector<Row> rows_of(const json& list, const std::vector<const char*>& keys) {
@@ -171,7 +173,7 @@ std::string done_text(const std::string& command, const json& result, const std:
 
 CliOutput render_result(const std::string& command, const json& result, bool as_json,
                         const std::string& config_option) {
-  if (as_json) return {result.dump(2) + "\n", ""};
+  if (as_json) return {json_text(result), ""};
   if (command == "status") return {render_status(result), ""};
   if (command == "join-token")
     return {text_of(result, "joining_string") + "\n",

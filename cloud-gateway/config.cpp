@@ -4,6 +4,7 @@
 
 #include "certs/server_name.hpp"
 #include "cloud-gateway/public_url.hpp"
+#include "cloud-gateway/unfinished_init.hpp"
 #include "tunnel-core/daemon/common_config.hpp"
 #include "tunnel-core/daemon/config_reader.hpp"
 #include "tunnel-core/daemon/files.hpp"
@@ -55,6 +56,20 @@ void read_listen(ConfigReader& reader, std::vector<ListenAddress>& listen) {
   listen = std::move(parsed);
 }
 
+/// `init` refuses a directory that holds the rest of a gateway, so it is not what to advise there.
+Error no_configuration(const fs::path& file) {
+  std::error_code failed;
+  const fs::path dir = file.has_parent_path() ? file.parent_path() : fs::path{"."};
+  const bool rest_is_there =
+      (fs::exists(dir / "certs", failed) || fs::exists(dir / "store.sqlite", failed)) &&
+      !holds_unfinished_init(dir);
+  return Error{Errc::ConfigInvalid,
+               "there is no configuration at " + file.string() +
+                   (rest_is_there ? ", and the rest of a gateway lies beside it; put it back from a backup"
+                                  : "; make one with 'culvert-gateway init'") +
+                   ", or name it with --config PATH"};
+}
+
 }  // namespace
 
 std::string https_url(const std::string& host, std::uint16_t port) {
@@ -67,13 +82,14 @@ std::string GatewayConfig::gateway_url() const {
 }
 
 Result<GatewayConfig> GatewayConfig::read(const fs::path& named) {
+  if (named.empty())
+    return Error{Errc::ConfigInvalid,
+                 "the path of the configuration is empty; name the file with --config PATH"};
   const fs::path file = behind_links(named);
   auto reader = ConfigReader::open(file);
   if (!reader) {
     if (reader.error().code() != Errc::NotFound) return std::move(reader).error();
-    return Error{Errc::ConfigInvalid,
-                 "there is no configuration at " + file.string() +
-                     "; make one with 'culvert-gateway init', or name it with --config PATH"};
+    return no_configuration(file);
   }
   GatewayConfig config;
   config.file = file;

@@ -1,16 +1,22 @@
 #include "cloud-gateway/init.hpp"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
+#include <optional>
+#include <utility>
 
 #include "certs/key_store.hpp"
 #include "certs/server_name.hpp"
 #include "cloud-gateway/config.hpp"
 #include "cloud-gateway/public_url.hpp"
 #include "cloud-gateway/store/store.hpp"
+#include "cloud-gateway/unfinished_init.hpp"
+#include "tunnel-core/base/unique_fd.hpp"
 #include "tunnel-core/daemon/data_dir.hpp"
 #include "tunnel-core/daemon/files.hpp"
 
@@ -34,29 +40,32 @@ class Undo {
   Undo(const Undo&) = delete;
   Undo& operator=(const Undo&) = delete;
   ~Undo() {
+    if (keep_) return;
     std::error_code ignored;
-    if (owned_) {
-      // An existing directory was empty when we came, and becomes so again.
+    if (lock_) {
+      // An existing directory was as good as empty when we came, and becomes so again.
       for (fs::directory_iterator entry{dir_, ignored}, end; !ignored && entry != end;
            entry.increment(ignored)) {
         std::error_code failed;
-        if (entry->path().filename() != "lost+found") fs::remove_all(entry->path(), failed);
+        const fs::path name = entry->path().filename();
+        if (name != "lost+found" && name != "lock" && name != kUnfinishedConfig)
+          fs::remove_all(entry->path(), failed);
       }
+      // Last, for whoever comes after a kill in the loop, or waits for the lock.
+      for (const char* name : {kUnfinishedConfig, "lock"}) fs::remove(dir_ / name, ignored);
     }
-    if (keep_) return;
     for (const fs::path& path : missing_) fs::remove(path, ignored);  // Innermost first, empty ones only.
   }
 
-  void own_content() { owned_ = true; }
-  void keep() {
-    owned_ = false;
-    keep_ = true;
-  }
+  /// From now on the content is ours. The lock stays until all of it is gone: the next init would take what
+  /// is half removed for its own.
+  void own_content(DataDirLock lock) { lock_ = std::move(lock); }
+  void keep() { keep_ = true; }
 
  private:
   fs::path dir_;
   std::vector<fs::path> missing_;
-  bool owned_ = false;
+  std::optional<DataDirLock> lock_;
   bool keep_ = false;
 };
 
@@ -112,7 +121,22 @@ Result<void> make_server_certificate(const fs::path& certs_dir, const std::vecto
   return certs::save_chain(certs_dir / "server.pem", authority->chain_below(*certificate));
 }
 
+/// The one step that makes a gateway of the directory.
+Result<void> put_config_in_place(const fs::path& dir) {
+  const fs::path unfinished = dir / kUnfinishedConfig;
+  if (std::rename(unfinished.c_str(), (dir / "gateway.toml").c_str()) != 0)
+    return Error{Errc::IoFailed, "cannot rename " + unfinished.string() + ": " + std::strerror(errno)};
+  const UniqueFd opened{::open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  if (opened) static_cast<void>(::fsync(opened.value()));
+  return {};
+}
+
 Result<void> fill_data_dir(const InitOptions& options, const Plan& plan, certs::UtcTime now) {
+  // First: from here on the directory says what it is, whenever this process is killed.
+  if (auto begun = write_file(options.data_dir / kUnfinishedConfig,
+                              config_template(options.hostname, plan.listen, options.public_url), 0600);
+      !begun)
+    return begun;
   const fs::path certs_dir = options.data_dir / "certs";
   if (auto made = make_directory(certs_dir, options.data_dir); !made) return made;
   // The name is for people; 48 bytes are what a certificate's subject leaves for it.
@@ -120,9 +144,12 @@ Result<void> fill_data_dir(const InitOptions& options, const Plan& plan, certs::
   if (auto made = certs::create_authorities(certs_dir, root_name, now); !made) return made;
   if (auto made = make_server_certificate(certs_dir, plan.names, now); !made) return made;
   if (auto store = Store::create(options.data_dir / "store.sqlite"); !store) return std::move(store).error();
-  // Last: with it the directory is a gateway's.
-  return write_file(options.data_dir / "gateway.toml",
-                    config_template(options.hostname, plan.listen, options.public_url), 0600);
+  return put_config_in_place(options.data_dir);
+}
+
+/// A new or empty directory, or one whose init was interrupted.
+Result<void> claim_data_dir(const fs::path& dir) {
+  return holds_unfinished_init(dir) ? require_leftovers_only(dir) : create_data_dir(dir);
 }
 
 }  // namespace
@@ -131,12 +158,13 @@ Result<fs::path> init_gateway(const InitOptions& options, certs::UtcTime now) {
   auto plan = check_options(options);
   if (!plan) return std::move(plan).error();
   Undo undo{options.data_dir};
-  if (auto created = create_data_dir(options.data_dir); !created) return std::move(created).error();
+  if (auto claimed = claim_data_dir(options.data_dir); !claimed) return std::move(claimed).error();
   auto lock = DataDirLock::acquire(options.data_dir);
   if (!lock) return std::move(lock).error();
   // Once more, under the lock: another init may have filled it in between.
-  if (auto empty = create_data_dir(options.data_dir); !empty) return std::move(empty).error();
-  undo.own_content();
+  if (auto claimed = claim_data_dir(options.data_dir); !claimed) return std::move(claimed).error();
+  if (auto removed = remove_leftovers(options.data_dir); !removed) return std::move(removed).error();
+  undo.own_content(std::move(*lock));
   if (auto filled = fill_data_dir(options, *plan, now); !filled)
     return std::move(filled).error().at("make a gateway in", options.data_dir.string());
   undo.keep();

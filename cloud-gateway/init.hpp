@@ -18,11 +18,11 @@ struct InitOptions {
   std::string public_url;  ///< Empty: https://HOSTNAME:PORT.
 };
 
-/// After an error nothing that it made is left.
+/// After an error nothing that it made is left. Killed half-way, it leaves no gateway, and the next one
+/// begins again (unfinished_init.hpp).
 /// @return the path of gateway.toml.
-/// @error UsageInvalid; AlreadyExists or InUse when the directory holds anything, which stays as it is;
-/// DiskFull,
-///        IoFailed, StoreFailed.
+/// @error UsageInvalid; AlreadyExists or InUse when the directory holds anything else, which stays as it is.
+/// @error DiskFull, IoFailed, StoreFailed.
 Result<std::filesystem::path> init_gateway(const InitOptions& options, certs::UtcTime now);
 
 }  // namespace culvert

@@ -18,8 +18,7 @@ std::string text_of(const json& arguments, const char* name) {
 Result<LimitScope> scope_of(const AdminRequest& request) {
   LimitScope scope{text_of(request.arguments, "org"), text_of(request.arguments, "site"),
                    text_of(request.arguments, "target")};
-  if (scope.org.empty())
-    return Error{Errc::UsageInvalid, "'" + request.command + "' needs the argument 'org'"};
+  if (scope.org.empty()) return missing_argument(request.command, "org");
   return scope;
 }
 

@@ -18,7 +18,7 @@ Result<std::string> argument(const AdminRequest& request, const char* name) {
   const auto found = request.arguments.find(name);
   if (!request.arguments.is_object() || found == request.arguments.end() || !found->is_string() ||
       found->get_ref<const std::string&>().empty())
-    return Error{Errc::UsageInvalid, "'" + request.command + "' needs the argument '" + name + "'"};
+    return missing_argument(request.command, name);
   return found->get<std::string>();
 }
 
@@ -39,6 +39,13 @@ std::string session_id_text(SessionId id) {
 }
 
 }  // namespace
+
+Error missing_argument(std::string command, std::string argument) {
+  std::replace(command.begin(), command.end(), '.', ' ');
+  for (char& c : argument) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+  return Error{Errc::UsageInvalid,
+               argument + " is missing or empty; see 'culvert-gateway " + command + " --help'"};
+}
 
 AdminService::AdminService(Store& store, JoiningTerms terms, AdminHooks hooks, std::function<WallTime()> now)
     : store_(store), terms_(std::move(terms)), hooks_(std::move(hooks)), now_(std::move(now)) {}

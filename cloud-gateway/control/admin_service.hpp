@@ -24,6 +24,9 @@ struct AdminHooks {
   std::function<LiveStatus()> live_status;
 };
 
+/// For a command without an argument that it needs: names it as the command line's help does.
+Error missing_argument(std::string command, std::string argument);
+
 /// What goes into every joining string.
 struct JoiningTerms {
   std::string gateway_url;  ///< `https://HOST[:PORT]`.

@@ -104,17 +104,23 @@ Result<void> GatewayServer::start() {
   front_.emplace(front_io_, control_threads_, *tls, judge, control_->api(), *admission_, FrontConfig{});
   waiting_room_.emplace(front_io_, limits.guest_connections, kPatienceForFirstByte,
                         [this](WaitingRoom::Socket socket) { front_->serve(std::move(socket)); });
-  if (auto opened = open_listeners(); !opened) return opened;
+  const auto listening = open_listeners();
+  if (!listening) return listening.error();
   if (auto opened = control_->open_admin_socket(); !opened) return opened;
   signals_.add(SIGTERM);
   signals_.add(SIGINT);
   signals_.add(SIGHUP);
   watch_signals();
   feed_watchdog();
+  // Last: whoever waits for this line may send a command or SIGTERM at once.
+  spdlog::info("gateway ready listen={} url={} threads={}", *listening, gateway_.config.gateway_url(),
+               data_threads_.size());
+  std::printf("ready: listening on %s\n", listening->c_str());
+  std::fflush(stdout);
   return {};
 }
 
-Result<void> GatewayServer::open_listeners() {
+Result<std::string> GatewayServer::open_listeners() {
   std::vector<std::string> addresses;
   for (const ListenAddress& address : gateway_.config.listen) {
     auto listener = Listener::open(
@@ -126,11 +132,7 @@ Result<void> GatewayServer::open_listeners() {
   registry_->set_listen(addresses);
   std::string joined;
   for (const std::string& address : addresses) joined += (joined.empty() ? "" : ", ") + address;
-  spdlog::info("gateway ready listen={} url={} threads={}", joined, gateway_.config.gateway_url(),
-               data_threads_.size());
-  std::printf("ready: listening on %s\n", joined.c_str());
-  std::fflush(stdout);
-  return {};
+  return joined;
 }
 
 void GatewayServer::watch_signals() {

@@ -10,6 +10,7 @@
 #include <boost/asio/thread_pool.hpp>
 #include <memory>
 #include <optional>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -34,7 +35,8 @@ class GatewayServer {
 
  private:
   Result<void> start_data_threads();
-  Result<void> open_listeners();
+  /// @return their addresses, for people.
+  Result<std::string> open_listeners();
   void watch_signals();
   void drain();
   void check_drained();

@@ -2,6 +2,7 @@
 
 #include <boost/asio/post.hpp>
 #include <boost/beast/core/string.hpp>
+#include <boost/beast/http/status.hpp>
 
 #include "cloud-gateway/api/api_router.hpp"
 #include "tunnel-core/daemon/process.hpp"
@@ -14,23 +15,6 @@ namespace {
 
 WallTime wall_now() {
   return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
-}
-
-std::string_view reason_phrase(int status) {
-  switch (status) {
-    case 400:
-      return "Bad Request";
-    case 401:
-      return "Unauthorized";
-    case 404:
-      return "Not Found";
-    case 409:
-      return "Conflict";
-    case 429:
-      return "Too Many Requests";
-    default:
-      return "Service Unavailable";
-  }
 }
 
 std::string switching_protocols(const LaneAdmission::Admitted& admitted, const Hello& answer) {
@@ -82,9 +66,10 @@ ApiResponse lane_refusal(const LaneRequest& request, const Error& error) {
 }
 
 std::string http_refusal(const ApiResponse& refusal) {
+  namespace http = boost::beast::http;
   const std::string body = refusal.body_text();
-  std::string text = "HTTP/1.1 " + std::to_string(refusal.status) + " " +
-                     std::string{reason_phrase(refusal.status)} +
+  const std::string reason{http::obsolete_reason(http::int_to_status(static_cast<unsigned>(refusal.status)))};
+  std::string text = "HTTP/1.1 " + std::to_string(refusal.status) + " " + reason +
                      "\r\nContent-Type: application/json\r\nConnection: close\r\n";
   for (const auto& [name, value] : refusal.headers) text += name + ": " + value + "\r\n";
   return text + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;

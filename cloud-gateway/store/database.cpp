@@ -45,6 +45,15 @@ Result<void> Database::connect(const std::filesystem::path& path) {
                  "cannot carry; choose another directory"};
   try {
     sql_.open(soci::sqlite3, "db=\"" + path.string() + "\" timeout=10");
+    return {};
+  } catch (const std::exception& failure) {
+    return to_error(failure, errno).at("open", path_.string());
+  }
+}
+
+Result<void> Database::make_durable() {
+  errno = 0;
+  try {
     std::string mode;
     sql_ << "PRAGMA journal_mode = WAL", soci::into(mode);
     // FULL: a commit that was answered is on the disk, whatever happens to the power.
@@ -82,6 +91,20 @@ void Database::roll_back() {
   } catch (const std::exception&) {
     // SQLite has rolled back by itself already, as it does after some failures of the disk.
   }
+}
+
+Result<void> require_schema(Database& db, const std::filesystem::path& path) {
+  return db.transaction("look for the store's schema", [&](soci::session& sql) -> Result<void> {
+    int tables = 0;
+    int rows = 0;
+    sql << "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'schema_version'",
+        soci::into(tables);
+    if (tables != 0) sql << "SELECT COUNT(*) FROM schema_version", soci::into(rows);
+    if (rows != 0) return {};
+    return Error{Errc::StoreFailed, path.string() +
+                                        " holds no store of culvert-gateway; put it back from a backup of "
+                                        "the gateway's directory"};
+  });
 }
 
 Result<void> migrate(Database& db) {

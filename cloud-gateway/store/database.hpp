@@ -16,8 +16,10 @@ namespace culvert {
 /// One connection to the database, used by one thread at a time.
 class Database {
  public:
-  /// Connects and sets what durability needs. @error DiskFull, StoreFailed.
+  /// Connects and writes nothing. @error StoreFailed.
   Result<void> connect(const std::filesystem::path& path);
+  /// Sets what durability needs; an empty file becomes a database by it. @error DiskFull, StoreFailed.
+  Result<void> make_durable();
 
   /// Runs `body(sql)`, which returns a Result, as one transaction: committed when it returns a value, rolled
   /// back when it returns an error or throws.
@@ -54,6 +56,9 @@ class Database {
 struct Store::Impl {
   Database db;
 };
+
+/// @error StoreFailed when the connected database at `path` was never a store; nothing is changed.
+Result<void> require_schema(Database& db, const std::filesystem::path& path);
 
 /// Brings a connected database to this program's schema. @error StoreFailed when the database is newer.
 Result<void> migrate(Database& db);

@@ -52,7 +52,7 @@ Store::~Store() = default;
 
 Result<Store> Store::create(const std::filesystem::path& path) {
   if (auto created = create_empty(path); !created) return std::move(created).error();
-  auto store = open(path);
+  auto store = open_file(path, Expected::NewFile);
   if (!store) remove_files(path);
   return store;
 }
@@ -62,9 +62,19 @@ Result<Store> Store::open(const std::filesystem::path& path) {
   if (!std::filesystem::exists(path, failed))
     return Error{Errc::NotFound,
                  "there is no store " + path.string() +
-                     (failed ? ": " + failed.message() : "; make one with 'culvert-gateway init'")};
+                     (failed ? ": " + failed.message()
+                             : "; put it back from a backup of the gateway's directory, or make a new "
+                               "gateway in another one with 'culvert-gateway init'")};
+  return open_file(path, Expected::Schema);
+}
+
+Result<Store> Store::open_file(const std::filesystem::path& path, Expected expected) {
   auto impl = std::make_unique<Impl>();
   if (auto connected = impl->db.connect(path); !connected) return std::move(connected).error();
+  if (expected == Expected::Schema) {
+    if (auto found = require_schema(impl->db, path); !found) return std::move(found).error();
+  }
+  if (auto set = impl->db.make_durable(); !set) return std::move(set).error();
   if (auto migrated = migrate(impl->db); !migrated)
     return std::move(migrated).error().at("open", path.string());
   return Store{std::move(impl)};

@@ -39,7 +39,8 @@ class Store {
   /// Makes a new store, readable by its owner only.
   /// @error AlreadyExists when there is a file of that name.
   static Result<Store> create(const std::filesystem::path& path);
-  /// Opens a store and brings it to this program's schema.
+  /// Opens a store and brings it to this program's schema. An empty file or another program's database is
+  /// not taken for a new one: a gateway that comes up without its orgs would refuse every site.
   /// @error NotFound; StoreFailed when it was written by a newer program or is no store.
   static Result<Store> open(const std::filesystem::path& path);
   Store(Store&&) noexcept;
@@ -100,6 +101,8 @@ class Store {
 
  private:
   struct Impl;
+  enum class Expected { NewFile, Schema };
+  static Result<Store> open_file(const std::filesystem::path& path, Expected expected);
   explicit Store(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

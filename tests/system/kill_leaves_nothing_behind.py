@@ -1,13 +1,19 @@
 #!/usr/bin/env python3
 """kill -9 of either side, under streams and under admin commands: sources and targets see a reset, no lock and no
-half-written file is left, and the next start works with everything that was confirmed before."""
+half-written file is left, and the next start works with everything that was confirmed before. An `init` that is killed
+leaves a directory in which the same command makes a gateway."""
 import json
+import random
+import shutil
+import signal
 import socket
+import subprocess
 import threading
 import time
 from pathlib import Path
 
-from support.scenario import QUICK_END, LocalPair, agent, check, end_of, gateway, log_of, main, refuses, run, wait_until
+from support.scenario import (BIN, QUICK_END, LocalPair, Process, agent, check, end_of, free_port, gateway, log_of,
+                              main, refuses, run, wait_until)
 from support.tcp import Echo, echoes, source
 
 
@@ -21,7 +27,8 @@ def up(pair: LocalPair) -> None:
 
 
 def scenario(folder: Path) -> None:
-    pair, echo = LocalPair(folder), Echo()
+    kill_init(folder / "inits")
+    pair, echo = LocalPair(folder / "pair"), Echo()
     try:
         pair.start_new(settings=QUICK_END)
         port = pair.add_forward("echo", echo.port)
@@ -34,6 +41,46 @@ def scenario(folder: Path) -> None:
     finally:
         pair.stop()
         echo.close()
+
+
+def kill_init(folder: Path) -> None:
+    """At 20 moments, spread over the time that an init takes here."""
+    folder.mkdir()
+    seed = random.randrange(1 << 32)
+    chance = random.Random(seed)
+    data, made = folder / "gw", {"certs", "gateway.toml", "lock", "store.sqlite"}
+    words = ("init", "--data", data, "--hostname", "localhost", "--listen", f"127.0.0.1:{free_port()}")
+    took = 60.0
+    for _ in range(3):  # The first one reads the program from the disk.
+        shutil.rmtree(data, ignore_errors=True)
+        began = time.monotonic()
+        done = gateway(*words)
+        took = min(took, time.monotonic() - began)
+        check(f"an init takes {took:.3f} s (seed {seed})", done.code == 0, done)
+    interrupted = 0
+    for number in range(20):
+        shutil.rmtree(data)
+        command = [str(word) for word in (BIN / "culvert-gateway", *words)]
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as init:
+            time.sleep(took * (number + chance.random()) / 20)
+            init.send_signal(signal.SIGKILL if number % 2 else signal.SIGTERM)
+        data.mkdir(mode=0o700, exist_ok=True)  # Killed before it made anything.
+        left = sorted(entry.name for entry in data.iterdir())
+        if "gateway.toml" not in left:
+            interrupted += len(left) > 1
+            refuses("without gateway.toml there is no gateway",
+                    gateway("org", "list", "--config", data / "gateway.toml"), 2, "make one with 'culvert-gateway init'")
+            done = gateway(*words)
+            check(f"the same init works after one that left {left}", done.code == 0, done)
+        daemon = Process([str(BIN / "culvert-gateway"), "run", "--config", str(data / "gateway.toml")],
+                         folder / "gateway.log", ready="ready")
+        daemon.stop()
+        check("SIGTERM right after its ready line ends it in order", daemon.process.returncode == 0, daemon.log_end())
+        found = {entry.name for entry in data.iterdir()}
+        check("it serves, and nothing of the killed one is left", found == made, found)
+        done = run("culvert-certs", "check", data / "certs")
+        check("its keys and certificates belong together", done.code == 0, done)
+    check(f"some were killed half-way ({interrupted} of 20)", interrupted > 0)
 
 
 def kill_agent(pair: LocalPair, port: int) -> None:

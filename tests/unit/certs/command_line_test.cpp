@@ -119,6 +119,14 @@ TEST_CASE("check fails when there is a problem and lists it on standard output",
   CHECK(json["findings"].size() == 1);
 }
 
+TEST_CASE("check as JSON replaces bytes of a file name that are not UTF-8", "[certs][command]") {
+  const TemporaryDirectory dir;
+  dir.file("\xff.pem", "damaged");
+  const CommandResult checked = run({"check", "--json", dir.path().string()});
+  CHECK(checked.exit_code == 1);
+  CHECK(nlohmann::json::parse(checked.output)["findings"].size() == 1);
+}
+
 TEST_CASE("check of a directory without keys and certificates does not look like all is well",
           "[certs][command]") {
   const TemporaryDirectory dir;

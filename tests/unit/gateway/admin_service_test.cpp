@@ -40,6 +40,17 @@ struct AdminFixture : StoreFixture {
 
 }  // namespace
 
+TEST_CASE("AdminService: an argument that is missing or empty is named as help shows it", "[admin]") {
+  AdminFixture fixture;
+  for (const std::string command : {"org.add", "limit.set"}) {
+    const auto refused = fixture.run(command, {{"org", ""}});
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code() == Errc::UsageInvalid);
+    CHECK_THAT(refused.error().message(),
+               Catch::StartsWith("ORG is missing or empty; see 'culvert-gateway "));
+  }
+}
+
 TEST_CASE("AdminService: orgs and targets are added, listed in order and removed", "[admin]") {
   AdminFixture fixture;
   must(fixture.run("org.add", {{"org", "beta"}}));

@@ -93,6 +93,22 @@ TEST_CASE("Cli: wrong usage names the help that fits", "[cli]") {
   }
 }
 
+TEST_CASE("Cli: an empty word is a mistake, by the name that help shows", "[cli]") {
+  const std::vector<std::pair<std::vector<const char*>, std::string>> mistakes = {
+      {{"org", "add", ""}, "ORG"},
+      {{"target", "add", "acme", "", "db:1"}, "TARGET"},
+      {{"target", "list", ""}, "ORG"},
+      {{"limit", "remove", "acme", "--site", ""}, "--site"},
+      {{"limit", "set", "acme", "--up", ""}, "--up"},
+  };
+  for (const auto& [words, name] : mistakes) {
+    const auto parsed = parse(words);
+    REQUIRE_FALSE(parsed);
+    CHECK(parsed.error().code() == Errc::UsageInvalid);
+    CHECK_THAT(parsed.error().message(), Catch::StartsWith(name + ": it is empty; see "));
+  }
+}
+
 TEST_CASE("Cli: a command nobody knows is repeated to its user", "[cli]") {
   CHECK_THAT(parse({"dance"}).error().message(), Catch::Contains("'dance'"));
   CHECK_THAT(parse({"org", "ad", "acme"}).error().message(), Catch::Contains("'ad'"));

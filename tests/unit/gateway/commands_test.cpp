@@ -125,6 +125,16 @@ TEST_CASE("Commands: status without a daemon fails with an error object", "[comm
   CHECK(json::parse(status.out)["error"]["code"] == "daemon_unreachable");
 }
 
+TEST_CASE("Commands: an error about bytes that are not UTF-8 is JSON all the same", "[commands]") {
+  GatewayFixture fixture;
+  const auto nowhere = run({"status", "--json", "--config", "/\xff"});
+  CHECK(nowhere.exit_code == 2);
+  CHECK(json::parse(nowhere.out)["error"]["code"] == "config_invalid");
+  const auto nobody = run({"org", "remove", "\xff", "--json", "--config", fixture.config_file.string()});
+  CHECK(nobody.exit_code == 1);
+  CHECK(json::parse(nobody.out)["error"]["code"] == "not_found");
+}
+
 TEST_CASE("Commands: with a daemon they take effect at once", "[commands]") {
   GatewayFixture fixture;
   const std::string config = fixture.config_file.string();
@@ -165,6 +175,75 @@ TEST_CASE("Commands: init on a directory in use fails and changes nothing", "[co
   CHECK(again.exit_code == 1);
   CHECK_THAT(again.err, Catch::Contains("in use"));
   CHECK(must(read_file(dir / "gw/certs/root.pem")) == before);
+}
+
+TEST_CASE("Commands: init begins again where one was killed, at whatever point", "[commands]") {
+  TempDir dir;
+  const fs::path data = dir / "gw";
+  REQUIRE(init(data).exit_code == 0);
+  const auto old_root = must(read_file(data / "certs/root.pem"));
+  fs::rename(data / "gateway.toml", data / "gateway.toml.unfinished");
+  const auto repeated = init(data);
+  INFO(repeated.err);
+  CHECK(repeated.exit_code == 0);
+  CHECK(must(read_file(data / "certs/root.pem")) != old_root);
+  CHECK_FALSE(fs::exists(data / "gateway.toml.unfinished"));
+  CHECK(run({"org", "list", "--config", (data / "gateway.toml").string()}).exit_code == 0);
+
+  fs::create_directory(dir / "early");  // Killed while it wrote its first file.
+  fs::permissions(dir / "early", fs::perms::owner_all);
+  std::ofstream{dir / "early/gateway.toml.unfinished.tmp-a1B2c3"} << "half";
+  CHECK(init(dir / "early").exit_code == 0);
+  CHECK_FALSE(fs::exists(dir / "early/gateway.toml.unfinished.tmp-a1B2c3"));
+}
+
+TEST_CASE("Commands: init leaves alone what an interrupted one did not make", "[commands]") {
+  TempDir dir;
+  for (const std::string letter : {"letter", "certs/letter"}) {
+    const fs::path data = dir / "gw";
+    fs::create_directories(data / "certs");
+    std::ofstream{data / "gateway.toml.unfinished"} << "half";
+    std::ofstream{data / "certs/root.key"} << "half";
+    std::ofstream{data / letter} << "mine";
+    const auto refused = init(data);
+    CHECK(refused.exit_code == 1);
+    CHECK_THAT(refused.err,
+               Catch::Contains((data / letter).string()) && Catch::Contains("nothing was changed"));
+    CHECK(must(read_file(data / letter)) == "mine");
+    CHECK(must(read_file(data / "certs/root.key")) == "half");
+    fs::remove_all(data);
+  }
+}
+
+TEST_CASE("Commands: init does not replace the keys of a gateway that lost its gateway.toml", "[commands]") {
+  GatewayFixture fixture;
+  fs::remove(fixture.config_file);
+  const auto root = must(read_file(fixture.data / "certs/root.key"));
+  CHECK(init(fixture.data).exit_code == 1);
+  CHECK(must(read_file(fixture.data / "certs/root.key")) == root);
+}
+
+TEST_CASE("Commands: a gateway whose store is gone or empty does not start without its orgs", "[commands]") {
+  GatewayFixture fixture;
+  const fs::path store = fixture.data / "store.sqlite";
+  const std::string config = fixture.config_file.string();
+  fs::remove(store);
+  for (const bool empty : {false, true}) {
+    if (empty) {
+      std::ofstream{store}.flush();
+      fs::permissions(store, fs::perms::owner_read | fs::perms::owner_write);
+    }
+    const std::vector<std::vector<std::string>> commands = {
+        {"run", "--config", config},
+        {"org", "list", "--config", config},
+        {"org", "add", "acme", "--config", config},
+    };
+    for (const auto& words : commands) {
+      const auto refused = run(words);
+      CHECK(refused.exit_code == 1);
+      CHECK_THAT(refused.err, Catch::Contains("put it back from a backup"));
+    }
+  }
 }
 
 TEST_CASE("Commands: init with wrong values makes no directory", "[commands]") {

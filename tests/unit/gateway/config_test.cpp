@@ -129,6 +129,25 @@ TEST_CASE("Config: a missing file says where to get one", "[config]") {
              Catch::EndsWith("; make one with 'culvert-gateway init', or name it with --config PATH"));
 }
 
+TEST_CASE("Config: a missing file beside the rest of a gateway is to be put back, for init refuses there",
+          "[config]") {
+  TempDir dir;
+  std::filesystem::create_directory(dir / "certs");
+  const auto lost = GatewayConfig::read(dir / "gateway.toml");
+  CHECK_THAT(lost.error().message(),
+             Catch::Contains("put it back from a backup") && !Catch::Contains("init'"));
+
+  std::ofstream{dir / "gateway.toml.unfinished"}.flush();
+  const auto unfinished = GatewayConfig::read(dir / "gateway.toml");
+  CHECK_THAT(unfinished.error().message(), Catch::Contains("make one with 'culvert-gateway init'"));
+}
+
+TEST_CASE("Config: an empty path is said to be empty", "[config]") {
+  const auto config = GatewayConfig::read("");
+  CHECK(config.error().code() == Errc::ConfigInvalid);
+  CHECK_THAT(config.error().message(), Catch::Contains("the path of the configuration is empty"));
+}
+
 TEST_CASE("Config: automatic limits follow the machine, and set ones stay", "[config]") {
   GatewayLimits limits;
   CHECK(resolve_limits(limits, 1_GiB, 2).session_memory == 128_MiB);

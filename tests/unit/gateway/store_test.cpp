@@ -57,7 +57,9 @@ TEST_CASE("Store: creating one over an existing file is refused and changes noth
 
 TEST_CASE("Store: opening none, or something else, says so and makes nothing", "[store]") {
   TempDir dir;
-  CHECK(Store::open(dir / "absent.sqlite").error().code() == Errc::NotFound);
+  const auto absent = Store::open(dir / "absent.sqlite");
+  CHECK(absent.error().code() == Errc::NotFound);
+  CHECK_THAT(absent.error().message(), Catch::Contains("put it back from a backup"));
   CHECK_FALSE(std::filesystem::exists(dir / "absent.sqlite"));
 
   std::ofstream{dir / "text.sqlite"} << std::string(5000, 'x');
@@ -65,6 +67,27 @@ TEST_CASE("Store: opening none, or something else, says so and makes nothing", "
   REQUIRE_FALSE(opened);
   CHECK(opened.error().code() == Errc::StoreFailed);
   CHECK_THAT(opened.error().to_string(), Catch::Contains("file is not a database"));
+}
+
+TEST_CASE("Store: an empty file or another program's database is not taken for a new store", "[store]") {
+  TempDir dir;
+  const auto path = dir / "store.sqlite";
+  std::ofstream{path}.flush();
+  const auto refuses = [&] {
+    const auto size = std::filesystem::file_size(path);
+    const auto opened = Store::open(path);
+    REQUIRE_FALSE(opened);
+    CHECK(opened.error().code() == Errc::StoreFailed);
+    CHECK_THAT(opened.error().message(),
+               Catch::Contains(path.string() + " holds no store of culvert-gateway") &&
+                   Catch::Contains("from a backup"));
+    CHECK(std::filesystem::file_size(path) == size);
+  };
+  refuses();
+  run_sql(path, "CREATE TABLE letters (text TEXT)");
+  refuses();
+  run_sql(path, "CREATE TABLE schema_version (version INTEGER NOT NULL)");
+  refuses();
 }
 
 TEST_CASE("Store: one that was made before there were limits gets them, and keeps what it has", "[store]") {
@@ -235,8 +258,9 @@ TEST_CASE("Store: a changed, removed or cut-off audit entry is found and named",
 
 TEST_CASE("Store: a copy taken in the middle of its log opens with whole changes only", "[store][crash]") {
   StoreFixture fixture;
-  for (int i = 0; i < 20; ++i) must(fixture.store.add_org("org" + std::to_string(i), admin()));
   const std::filesystem::path wal = fixture.path.string() + "-wal";
+  const auto with_schema = std::filesystem::file_size(wal);
+  for (int i = 0; i < 20; ++i) must(fixture.store.add_org("org" + std::to_string(i), admin()));
   const auto full = std::filesystem::file_size(wal);
   for (std::uintmax_t cut = 0; cut <= full; cut += 4096 / 2 + 7) {
     TempDir copy;
@@ -244,8 +268,13 @@ TEST_CASE("Store: a copy taken in the middle of its log opens with whole changes
     std::filesystem::copy_file(wal, copy / "store.sqlite-wal");
     std::filesystem::resize_file(copy / "store.sqlite-wal", cut);
 
-    // Cut before the schema's own commit, the copy gets its schema now.
-    Store store = must(Store::open(copy / "store.sqlite"));
+    auto opened = Store::open(copy / "store.sqlite");
+    if (!opened) {
+      CHECK(cut < with_schema);  // Before the schema's own commit it was never a store.
+      CHECK_THAT(opened.error().message(), Catch::Contains("holds no store"));
+      continue;
+    }
+    Store store = must(std::move(opened));
     CHECK(must(store.list_orgs()).size() == must(store.verify_audit()));
     must(store.add_org("after", admin()));
   }
