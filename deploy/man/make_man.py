@@ -4,13 +4,29 @@
     make_man.py PROGRAM VERSION "what it is" INCLUDE_FILE > PROGRAM.1
 
 help2man renders the top-level help; the help of every subcommand follows as a section of its own. INCLUDE_FILE is
-a help2man include with what no --help says (files, signals, see also).
+a help2man include with what no --help says (files, signals, see also). What all programs share stands here: EXIT_STATUS.
 """
 import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+# The codes of tunnel-core/daemon/cli.hpp.
+EXIT_STATUS = """\
+[EXIT STATUS]
+.TP
+.B 0
+Done.
+.TP
+.B 1
+Failed: one line on standard error says what went wrong and what to do. A command that examines something (doctor,
+verify) also ends so when it has found a fault.
+.TP
+.B 2
+The command line, the configuration or a joining string is wrong, or others can read or change a file that must be
+private. The same command fails again until that is mended.
+"""
 
 
 def help_of(command: list[str]) -> str:
@@ -48,7 +64,7 @@ def main(program: str, version: str, what: str, include: str) -> int:
         sections += [f".SS {name} {' '.join(path)}", preformatted(text)]
     with tempfile.TemporaryDirectory() as folder:
         extra = Path(folder, "include.h2m")
-        text = "\n".join([Path(include).read_text(encoding="utf-8"), *sections, ""])
+        text = "\n".join([Path(include).read_text(encoding="utf-8"), EXIT_STATUS, *sections, ""])
         extra.write_text(text, encoding="utf-8")
         # help2man runs a program: this one says the help without its examples, which it would run together.
         speaker = Path(folder, name)

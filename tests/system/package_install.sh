@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs the packages of out/ in a fresh Debian 12 root and lives with them: first in a plain chroot, then booted
-# with systemd (systemd-nspawn, network of its own). Needs root, debootstrap, systemd-nspawn and a package mirror;
-# without them it says so and exits 77 (skipped).
+# Rates the sandbox of the units. Then it installs the packages of out/ in a fresh Debian 12 root and lives with them:
+# first in a plain chroot, then booted with systemd (systemd-nspawn, network of its own). That needs root, debootstrap,
+# systemd-nspawn and a package mirror; without them it says so and exits 77 (skipped).
 #
 #   tests/system/package_install.sh [FOLDER]     FOLDER keeps the root afterwards; default: a temporary one
 set -euo pipefail
@@ -9,6 +9,16 @@ cd "$(dirname "$0")/../.."
 
 skip() { echo "package_install: skipped: $*" >&2; exit 77; }
 die() { echo "package_install: $*" >&2; exit 1; }
+
+# In tenths; deploy/README.md names the figure. Needs neither root nor packages, so it comes before what may be skipped.
+readonly kExposureAtMost=15
+command -v systemd-analyze >/dev/null || skip "systemd-analyze is missing; run ./dev setup package"
+echo "package_install: the sandbox of both units is rated $((kExposureAtMost / 10)).$((kExposureAtMost % 10)) or better"
+for unit in deploy/systemd/*.service; do
+  rated=$(systemd-analyze security --offline=true --no-pager --threshold="$kExposureAtMost" "$unit" 2>&1) ||
+    { grep '✗' <<<"$rated" >&2 || true; die "$unit: $(tail -n 1 <<<"$rated")"; }
+done
+
 [[ $(id -u) == 0 ]] || skip "needs root"
 for tool in debootstrap systemd-nspawn; do
   command -v "$tool" >/dev/null || skip "$tool is missing; run ./dev setup check"

@@ -76,6 +76,22 @@ step "a killed daemon is started again"
 kill -9 "$(main_pid culvert-gateway)"
 until_true "an echo after kill -9 of the gateway" echoes 10003 alive
 
+step "a wrong configuration is not tried again each second; once it is mended the daemon starts"
+for daemon in gateway agent; do
+  unit=culvert-$daemon
+  config=/var/lib/$unit/$daemon.toml
+  cp -p "$config" /trial/mended.toml
+  systemctl stop "$unit"
+  echo 'no_such_key = 1' >>"$config"
+  ! systemctl start "$unit" 2>/dev/null || fail "$unit started with a wrong configuration"
+  # A unit that waits for its next attempt is "activating".
+  [ "$(systemctl is-active "$unit")" = failed ] || fail "systemd starts $unit again"
+  [ "$(systemctl show --property=ExecMainStatus --value "$unit")" = 2 ] || fail "the exit code of $unit is not 2"
+  cp -p /trial/mended.toml "$config"
+  systemctl start "$unit" || fail "$unit did not start after its configuration was mended"
+done
+until_true "an echo after both configurations were mended" echoes 10003 mended
+
 step "removal stops the daemons, purge deletes everything"
 dpkg -P culvert-gateway culvert-agent >/dev/null 2>&1 || fail "purge"
 ! pgrep -x 'culvert-gateway|culvert-agent' >/dev/null 2>&1 || fail "a daemon still runs"

@@ -17,6 +17,17 @@ for user in culvert-gateway culvert-agent; do
   [ -L "/etc/culvert/${user#culvert-}.toml" ] || fail "no default configuration link for $user"
 done
 
+step "systemd finds no mistake in the units"
+for unit in culvert-gateway.service culvert-agent.service; do
+  # The fresh root has no man to show the pages with.
+  systemd-analyze verify --man=no "$unit" || fail "systemd-analyze verify $unit"
+done
+
+step "every man page names the exit codes"
+for page in culvert-gateway culvert-agent culvert-certs culvert-vib; do
+  zcat "/usr/share/man/man1/$page.1.gz" | grep -q '^\.SH "EXIT STATUS"' || fail "$page(1) names no exit codes"
+done
+
 step "init as root gives every file to the daemon's user"
 culvert-gateway init --data "$data" --hostname localhost --listen 127.0.0.1:443 >/dev/null
 foreign=$(find "$data" ! -user culvert-gateway)
