@@ -17,6 +17,7 @@ constexpr std::string_view kRulesetFolder = "etc/vmware/firewall/";
 constexpr std::size_t kTarHeader = 512;
 constexpr std::size_t kMagicAt = 257;  ///< Where other tars have "ustar".
 constexpr std::string_view kVisorMagic{"visor  \0", 8};
+constexpr std::string_view kPlainMagic = "ustar";
 
 /// Where a VIB of the level community may put files; elsewhere a host wants --force.
 constexpr std::array<std::string_view, 15> kCommunityFolders{"etc/vmware/shutdown/shutdown/",
@@ -109,12 +110,17 @@ class PayloadExaminer {
   /// whoever takes one for the other reads something else.
   /// @return whether the tar is of the sort that the type says.
   bool check_sort() {
-    const bool visor =
-        head_.size() == kTarHeader && std::string_view{head_}.substr(kMagicAt).starts_with(kVisorMagic);
-    if (payload_.type == "vgz" && !visor)
+    const std::string_view magic =
+        head_.size() == kTarHeader ? std::string_view{head_}.substr(kMagicAt) : std::string_view{};
+    // VMware's visor tars are mostly compressed once more, by xz or others: what that holds is not looked
+    // into.
+    if (payload_.type == "vgz" && magic.starts_with(kPlainMagic)) {
       fault("is called vgz, but what it holds is no visor tar; a plain tar is called tgz");
-    if (payload_.type == "tgz" && visor) fault("is called tgz, but holds a visor tar, which is called vgz");
-    return visor == (payload_.type == "vgz");
+      return false;
+    }
+    const bool visor_called_tgz = payload_.type == "tgz" && magic.starts_with(kVisorMagic);
+    if (visor_called_tgz) fault("is called tgz, but holds a visor tar, which is called vgz");
+    return !visor_called_tgz;
   }
 
   void list_files() {

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import io
 import json
+import lzma
 import shutil
 import subprocess
 import tarfile
@@ -104,6 +105,8 @@ def scenario(folder: Path) -> None:
     check("nor have zeros behind the gzip stream, which gzip forgives", "fault" not in verified(vib(behind_gzip=bytes(8))).out)
     good = verified(vib(kind="vgz", tar=visor(tar_of([Entry(PATH)]))))
     check("nor has a visor tar that is called vgz", (good.code, good.out.count("\n")) == (0, 1), good)
+    good = verified(vib(kind="vgz", tar=lzma.compress(visor(tar_of([Entry(PATH)])))))
+    check("nor one that xz packed before gzip did, as VMware does", "fault" not in good.out and good.code == 0, good)
     payloads(fault, warning)
     names_and_types(fault, warning)
     archives(fault)
