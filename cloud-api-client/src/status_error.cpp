@@ -85,9 +85,11 @@ Error status_error(const HttpReply& reply) {
   if (!request_id.empty()) message += " [request " + request_id + "]";
   if (reply.retry_after)
     message += " (not before " + std::to_string(reply.retry_after->count()) + " s from now)";
-  // What the gateway says of a joining string ends in what to do.
+  // What the gateway says of a joining string, or of a proof that somebody on the way spoils, ends in what to
+  // do.
   const bool advised =
-      !said.empty() && (errc == Errc::JoiningStringInvalid || errc == Errc::JoiningStringExpired);
+      (!said.empty() && (errc == Errc::JoiningStringInvalid || errc == Errc::JoiningStringExpired)) ||
+      said.find("ends TLS") != std::string::npos;
   return Error{errc, advised ? message : message + "; " + advice(errc)};
 }
 

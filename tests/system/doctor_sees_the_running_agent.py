@@ -215,7 +215,7 @@ def upgrades(pair: LocalPair, doctor: Doctor, folder: Path) -> None:
     both = folder / "front.pem"
     both.write_text(certificate.read_text() + key.read_text())
     good = pair.agent_config.read_text()
-    refused = ("upgrade_refused", "HTTP status 403", "it ends TLS itself")
+    refused = ("upgrade_refused", "HTTP status 403", "it ends TLS itself", "signed by")
     ended = ("tls_interception", "TLS is ended on the way", "which this agent trusts", "the gateway answered 401")
     for rule, identity, (finding, *pieces) in (
             ("http-request deny if { hdr(Upgrade) -m found }", "auto", refused),

@@ -119,6 +119,7 @@ class Doctor {
     ask_gateway(part, std::min(patience, kControl));
     PathFacts seen = path.get();
     seen.site_refused = refuses_site(part.control);
+    if (facts.certificate) seen.signer = facts.certificate->issuer;
     for (Finding& finding : conclude_path(seen)) part.findings.push_back(std::move(finding));
     return part;
   }

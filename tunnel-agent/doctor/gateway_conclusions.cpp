@@ -100,9 +100,15 @@ Finding captive_portal(const HttpReply& reply, const std::string& before = {}) {
 }
 
 Finding not_a_gateway(const GatewayFacts& facts, std::string evidence) {
+  std::string advice =
+      "check gateway_url in agent.toml, and with the provider whether something else took its port";
+  if (facts.certificate) {
+    evidence += fmt::format("; its certificate is signed by '{}'", facts.certificate->issuer);
+    advice +=
+        "; if the provider does not know who signed, have the gateway's name exempted from TLS inspection";
+  }
   return {"not_a_gateway", fmt::format("{} answers, but it is not a gateway", facts.where()),
-          std::move(evidence),
-          "check gateway_url in agent.toml, and with the provider whether something else took its port"};
+          std::move(evidence), std::move(advice)};
 }
 
 Finding no_tls(const GatewayFacts& facts) {

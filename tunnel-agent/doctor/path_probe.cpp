@@ -145,6 +145,7 @@ std::vector<Finding> conclude_path(const PathFacts& facts) {
     if (facts.site_refused) {
       // Who reads the request ends TLS, and with it both proofs of who this site is.
       finding.evidence += "; it ends TLS itself, so that the gateway does not see which site asks";
+      if (!facts.signer.empty()) finding.evidence += ", with a certificate signed by '" + facts.signer + "'";
       finding.advice = "have the owner of proxy or load balancer pass TLS to the gateway as a whole";
     } else if (facts.websocket_passes) {
       finding.note = true;

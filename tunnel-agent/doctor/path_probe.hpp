@@ -29,6 +29,7 @@ struct PathFacts {
   std::vector<IdleFact> idle;              ///< In rising order.
   bool gateway_silent = false;             ///< After a silence, a fresh connection got no answer either.
   bool site_refused = false;               ///< The gateway did not see who asks, or does not know it.
+  std::string signer;                      ///< Of the certificate that was presented; empty: not known.
 };
 
 /// Blocks for at most `patience`. Says nothing secret.

@@ -162,6 +162,15 @@ TEST_CASE("Client: the way to the gateway fails in words of its own", "[cloud_ap
   check_error(client_of("https://255.255.255.255" + port)->health(kMinute), Errc::Unreachable, "routes");
 }
 
+TEST_CASE("Client: a proof that somebody on the way spoils is no reason to join again", "[cloud_api]") {
+  const std::string body = R"({"error":{"code":"unauthorized","message":"something on the way ends TLS"}})";
+  TestGateway gateway{trusted(), always(http_reply(401, body))};
+  const auto site = client_of(gateway.url())->site(kMinute);
+  REQUIRE_FALSE(site);
+  CHECK(site.error().code() == Errc::Unauthorized);
+  CHECK(site.error().text().find("join again") == std::string::npos);
+}
+
 TEST_CASE("Client: refusals of the gateway become typed errors that carry its sentence", "[cloud_api]") {
   struct Case {
     int status;
