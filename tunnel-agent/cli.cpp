@@ -1,10 +1,11 @@
 #include "tunnel-agent/cli.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <istream>
+#include <iostream>
 #include <nlohmann/json.hpp>
 #include <ostream>
 
@@ -53,6 +54,16 @@ std::string pretty(const json& object) {
   return object.dump(2, ' ', false, json::error_handler_t::replace);
 }
 
+/// One line, which is all of it: a terminal does not end by itself. Empty ones before it are passed over.
+std::string read_joining_string(std::istream& in) {
+  std::string line;
+  for (char c = 0; line.size() < kMaxJoiningString && in.get(c);) {
+    if (c == '\n' && !line.empty()) break;
+    if (c != '\n' && c != '\r') line.push_back(c);
+  }
+  return line;
+}
+
 class Commands {
  public:
   Commands(const AgentCli& cli, Options& options) : cli_(cli), options_(options) {}
@@ -67,9 +78,9 @@ class Commands {
   Result<void> join() const {
     std::string text = options_.joining_string;
     if (text == "-") {
-      text.assign(kMaxJoiningString, '\0');
-      cli_.in.read(text.data(), kMaxJoiningString);
-      text.resize(static_cast<std::size_t>(cli_.in.gcount()));
+      if (&cli_.in == &std::cin && ::isatty(STDIN_FILENO) == 1)
+        cli_.err << "paste the joining string and press Enter:" << std::endl;
+      text = read_joining_string(cli_.in);
     }
     const auto joined = join_gateway(text, options_.data_dir, certs::utc_now());
     if (!joined) return joined.error();

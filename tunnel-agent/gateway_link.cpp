@@ -222,9 +222,9 @@ void GatewayLink::accept(int fd, const Forward& forward, SourceAddress source) {
 /// docs/protocol.md §6.1. The source that showed it is refused and has to come again: once in 2^31 streams.
 void GatewayLink::replace_session() {
   if (replace_) return;
-  spdlog::info("session={} has no stream ids left, a new one begins",
+  spdlog::info("session={} has used up its stream ids, a new one begins",
                grant_ ? session_text(grant_->id) : "-");
-  driver_->end(Errc::StreamIdsExhausted, "all stream ids of the session are used");
+  driver_->end(Errc::StreamIdsExhausted, "the stream ids of the session are used up");
   replace_ = true;
   keeper_.stop();
 }

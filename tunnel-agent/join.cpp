@@ -53,7 +53,7 @@ Result<void> require_no_agent(const fs::path& dir) {
       Errc::AlreadyExists,
       fmt::format("{0} is in use: it holds an agent, and nothing was changed. To join again and keep "
                   "its forwards, stop it, join with --data {1}, move site.key, site.pem and trust.pem "
-                  "from there to {0} and start it ('Joining again' in operations.md)",
+                  "from there to {0}, owned as before, and start it ('Joining again' in operations.md)",
                   dir.string(), shell_word((dir / "new").string()))};
 }
 

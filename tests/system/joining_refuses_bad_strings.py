@@ -3,7 +3,9 @@
 import base64
 import hashlib
 import os
+import pty
 import sqlite3
+import subprocess
 import time
 from pathlib import Path
 
@@ -39,6 +41,19 @@ def scenario(folder: Path) -> None:
         pair.stop()
 
 
+def pasted(folder: Path) -> None:
+    """Into a terminal, which does not end by itself."""
+    near, far = pty.openpty()
+    with subprocess.Popen([str(BIN / "culvert-agent"), "join", "-", "--data", str(folder / "pasted")], stdin=far,
+                          stderr=subprocess.PIPE, text=True) as join:
+        check("join - says what it waits for", "paste the joining string" in join.stderr.readline())
+        os.write(near, b"\nhello\nls\n")
+        check("a pasted line is taken without the end of the input", join.wait(20) == 2)
+        check("and no other line with it", "not a joining string" in join.stderr.read())
+    os.close(near)
+    os.close(far)
+
+
 def refusals(pair: LocalPair, folder: Path, expired: str) -> None:
     def nothing_left(name: str) -> None:
         check(f"after '{name}' there is no directory", not (folder / name).exists(), list(folder.iterdir()))
@@ -53,6 +68,8 @@ def refusals(pair: LocalPair, folder: Path, expired: str) -> None:
     refuses("what is no joining string is called that", agent("join", "hello", "--data", folder / "hello"), 2,
             "not a joining string")
     nothing_left("hello")
+    pasted(folder)
+    nothing_left("pasted")
 
     refuses("a string the gateway holds for expired is refused by it", agent("join", expired, "--data", folder / "late"),
             2, "expired")
