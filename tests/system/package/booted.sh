@@ -19,7 +19,7 @@ until_true() {  # WHAT COMMAND…: at most 20 s
   done
 }
 main_pid() { systemctl show --property=MainPID --value "$1"; }
-session_up() { culvert-agent status --json | tr -d ' \n' | grep -q '"session":{[^}]*"state":"up"'; }
+session_up() { culvert-agent status --json | tr -d ' \n' | grep -q '"since":"[^"]*","state":"up"'; }
 echoes() { [ "$(echo "$2" | socat -t 5 - "TCP:127.0.0.1:$1")" = "$2" ]; }
 
 ip link set lo up 2>/dev/null || true
@@ -54,7 +54,7 @@ socat "TCP:127.0.0.1:10003" - </trial/words >/trial/echoed &
 exec 3>/trial/words
 echo one >&3
 until_true "the first word came back" grep -q one /trial/echoed
-dpkg -i /trial/newer-culvert-gateway_*.deb >/trial/upgrade.log 2>&1 &
+dpkg -i /trial/newer-culvert-gateway_*.deb >/trial/upgrade.log 2>&1 3>&- &  # Or it would keep the stream open.
 upgrade=$!
 draining() { [ "$(systemctl show --property=SubState --value culvert-gateway)" = stop-sigterm ]; }
 until_true "the gateway draining" draining
@@ -62,6 +62,7 @@ echo two >&3
 until_true "the stream still works while the gateway drains" grep -q two /trial/echoed
 exec 3>&-
 wait "$upgrade" || fail "the upgrade failed: $(cat /trial/upgrade.log)"
+! journalctl -u culvert-gateway | grep -q "resetting the streams" || fail "the running stream was reset"
 new_pid=$(main_pid culvert-gateway)
 [ "$new_pid" != 0 ] && [ "$new_pid" != "$old_pid" ] || fail "the new version does not run"
 until_true "the session came back by itself" session_up
