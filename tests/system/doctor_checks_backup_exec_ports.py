@@ -297,7 +297,8 @@ def ranges_and_roles(ends: Ends) -> None:
 def nobody(ends: Ends, folder: Path) -> None:
     ends.finds(["other_end_not_listening"], "--listen", listens=False)
     ndmp = Process([*ends.hosts.far, sys.executable, "-c", NDMP], folder / "ndmp.log", ready="ready")
-    ends.finds(["other_end_not_listening"], "an NDMP agent answers", "--listen", listens=False)
+    ends.finds(["other_end_not_listening"], "an NDMP agent answers", "--listen",
+               "control works but data is blocked", listens=False)
     ndmp.stop()
     ends.finds(["name_unresolved"], "nosuch.invalid", listens=False, host="nosuch.invalid")
     ends.listen("--for", "1")

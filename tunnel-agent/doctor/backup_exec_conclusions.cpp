@@ -155,8 +155,11 @@ class Conclusions {
                                      foreign == 0 ? "" : " that no other program has there"),
                          seen(there),
                          fmt::format("start `culvert-agent doctor --listen` on {} with the same --ports and "
-                                     "--data-range; if it runs, a firewall on the way rejects all of them",
-                                     facts_.host)});
+                                     "--data-range; if it runs there already, {}",
+                                     facts_.host,
+                                     foreign == 0 ? "a firewall on the way rejects all of them"
+                                                  : "control works but data is blocked: a firewall on the "
+                                                    "way rejects the ports that are refused")});
     return true;
   }
 
