@@ -9,6 +9,7 @@
 #include "firewall-vib/depot_tree.hpp"
 #include "firewall-vib/vib_print.hpp"
 #include "tunnel-core/daemon/files.hpp"
+#include "tunnel-core/daemon/json_text.hpp"
 #include "tunnel-core/obs/log_line.hpp"
 
 namespace culvert::firewall {
@@ -55,11 +56,6 @@ Result<VibReport> examined(const CommandOptions& options) {
   auto report = examine_vib(*bytes, roots);
   if (!report) return std::move(report).error().at("examine", options.file.string());
   return report;
-}
-
-/// A foreign VIB may hold any bytes; JSON may not.
-std::string pretty(const nlohmann::ordered_json& object) {
-  return object.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace
@@ -114,7 +110,7 @@ Result<void> build_depot(const CommandOptions& options, std::ostream& out, std::
 Result<void> inspect_vib(const CommandOptions& options, std::ostream& out) {
   const auto report = examined(options);
   if (!report) return report.error();
-  out << (options.json ? pretty(vib_json(*report)) : vib_text(*report));
+  out << (options.json ? json_text(vib_json(*report)) : vib_text(*report));
   return {};
 }
 
@@ -122,9 +118,9 @@ Result<void> verify_vib(const CommandOptions& options, std::ostream& out) {
   const auto report = examined(options);
   if (!report) return report.error();
   if (options.json) {
-    out << pretty({{"id", report->descriptor.id()},
-                   {"healthy", !report->has_faults()},
-                   {"findings", vib_json(*report)["findings"]}});
+    out << json_text(nlohmann::ordered_json{{"id", report->descriptor.id()},
+                                            {"healthy", !report->has_faults()},
+                                            {"findings", vib_json(*report)["findings"]}});
   } else {
     out << findings_text(*report);
     if (!report->has_faults()) out << "healthy           " << report->descriptor.id() << "\n";

@@ -17,6 +17,7 @@
 #include "tunnel-core/daemon/admin_socket.hpp"
 #include "tunnel-core/daemon/bandwidth_limit.hpp"
 #include "tunnel-core/daemon/cli.hpp"
+#include "tunnel-core/daemon/json_text.hpp"
 #include "tunnel-core/daemon/usage_error.hpp"
 #include "tunnel-core/obs/log.hpp"
 #include "tunnel-core/obs/log_line.hpp"
@@ -48,11 +49,6 @@ struct Options {
   bool streams = false;
   DoctorOptions doctor;
 };
-
-/// For `--json`: bytes that are not UTF-8 (a file name in an error) are replaced.
-std::string pretty(const json& object) {
-  return object.dump(2, ' ', false, json::error_handler_t::replace);
-}
 
 /// One line, which is all of it: a terminal does not end by itself. Empty ones before it are passed over.
 std::string read_joining_string(std::istream& in) {
@@ -103,7 +99,7 @@ class Commands {
     if (!result) return std::move(result).error();
     for (const json& skipped : result->at("skipped")) cli_.err << skipped.get<std::string>() << "\n";
     if (options_.json) {
-      cli_.out << pretty(*result) << "\n";
+      cli_.out << json_text(*result);
     } else {
       cli_.out << fmt::format("forward {} on port {}\n", result->at("name").get<std::string>(),
                               result->at("port").get<int>());
@@ -114,14 +110,14 @@ class Commands {
   Result<void> forward_list() const {
     auto result = ask("forward.list", json::object());
     if (!result) return std::move(result).error();
-    cli_.out << (options_.json ? pretty(*result) + "\n" : forwards_table(result->at("forwards")));
+    cli_.out << (options_.json ? json_text(*result) : forwards_table(result->at("forwards")));
     return {};
   }
 
   Result<void> forward_remove() const {
     auto result = ask("forward.remove", {{"name", options_.name}});
     if (!result) return std::move(result).error();
-    cli_.out << (options_.json ? pretty(*result) : "removed forward " + options_.name) << "\n";
+    cli_.out << (options_.json ? json_text(*result) : "removed forward " + options_.name + "\n");
     return {};
   }
 
@@ -131,7 +127,7 @@ class Commands {
     auto report = admin_call_or(config->data_dir, {"firewall", {{"host", options_.host}}},
                                 [&](const AdminRequest&) { return firewall_report(*config, options_.host); });
     if (!report) return std::move(report).error();
-    cli_.out << (options_.json ? pretty(*report) + "\n" : firewall_text(*report));
+    cli_.out << (options_.json ? json_text(*report) : firewall_text(*report));
     return {};
   }
 
@@ -141,7 +137,7 @@ class Commands {
   Result<void> limit_list() const {
     auto result = ask("limit.list", json::object());
     if (!result) return std::move(result).error();
-    cli_.out << (options_.json ? pretty(*result) + "\n" : limits_table(*result));
+    cli_.out << (options_.json ? json_text(*result) : limits_table(*result));
     return {};
   }
 
@@ -157,7 +153,7 @@ class Commands {
   Result<void> status() const {
     auto answer = ask_running();
     if (!answer) return std::move(answer).error();
-    cli_.out << (options_.json ? pretty(*answer) + "\n" : status_table(*answer));
+    cli_.out << (options_.json ? json_text(*answer) : status_table(*answer));
     return {};
   }
 
@@ -171,7 +167,7 @@ class Commands {
     auto result = ask(command, std::move(arguments));
     if (!result) return std::move(result).error();
     if (options_.json) {
-      cli_.out << pretty(*result) << "\n";
+      cli_.out << json_text(*result);
       return {};
     }
     const json& now = result->at("now");
@@ -388,7 +384,7 @@ int AgentCli::run_command(const std::vector<std::string>& arguments) const {
   if (done) return kExitDone;
   if (options.json) {
     const json error{{"code", errc_name(done.error().code())}, {"message", done.error().text()}};
-    out << pretty({{"error", error}}) << "\n";
+    out << json_text(json{{"error", error}});
   }
   return report_error("culvert-agent", done.error());
 }

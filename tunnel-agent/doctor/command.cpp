@@ -5,20 +5,17 @@
 #include "tunnel-agent/doctor/backup_exec_check.hpp"
 #include "tunnel-agent/doctor/backup_exec_errors.hpp"
 #include "tunnel-agent/doctor/doctor.hpp"
+#include "tunnel-core/daemon/json_text.hpp"
 #include "tunnel-core/obs/log_line.hpp"
 
 namespace culvert {
 
 namespace {
 
-std::string pretty(const nlohmann::json& object) {
-  return object.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
-}
-
 template <class Report>
 Result<bool> show(const Result<Report>& report, bool json, std::ostream& out) {
   if (!report) return report.error();
-  out << (json ? pretty(to_json(*report)) : report_text(*report));
+  out << (json ? json_text(to_json(*report)) : report_text(*report));
   return report->healthy();
 }
 
@@ -47,7 +44,7 @@ Result<void> explain_command(const DoctorOptions& options, std::ostream& out) {
   if (options.json) {
     nlohmann::json list = nlohmann::json::array();
     for (const BackupExecError& error : errors) list.push_back(to_json(error));
-    out << pretty({{"errors", std::move(list)}});
+    out << json_text(nlohmann::json{{"errors", std::move(list)}});
     return {};
   }
   for (std::size_t i = 0; i < errors.size(); ++i) out << (i == 0 ? "" : "\n") << error_text(errors[i]);
