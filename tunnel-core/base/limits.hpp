@@ -19,7 +19,7 @@ constexpr std::size_t kMaxTextSize = 512;       ///< Text of RESET and SESSION_E
 constexpr std::uint64_t kMinimumWindow = 8192;  ///< Credit that every stream has per direction, untold.
 constexpr std::uint64_t kMaxOffset = std::uint64_t{1} << 62;
 constexpr std::uint32_t kMaxIdsAhead = 65536;  ///< OPENs may overtake each other over lanes, but not by more.
-constexpr std::uint32_t kLastId = 0xfffffff0;  ///< An opener that comes here drains into a new session.
+constexpr std::uint32_t kLastId = 0xfffffff0;  ///< An opener that comes here needs a new session.
 constexpr std::size_t kMaxLanes = 32;
 
 /// Payloads below this are packed behind each other in one slab, above it they start a slab of their own.
