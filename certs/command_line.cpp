@@ -161,8 +161,10 @@ using Action = std::function<Result<void>(std::ostream&)>;
 void add_issuing_commands(CLI::App& app, Options& options, Action& action) {
   CLI::App* root =
       app.add_subcommand("init-root", "Make a root and its two issuing authorities in a new directory");
-  root->add_option("--dir", options.dir, "Directory to create, 0700")->required();
-  root->add_option("--name", options.root_name, "Name of the root, for people")->capture_default_str();
+  root->add_option("--dir", options.dir, "Directory to create, 0700")->required()->check(not_empty());
+  root->add_option("--name", options.root_name, "Name of the root, for people")
+      ->capture_default_str()
+      ->check(not_empty());
   root->add_option("--days", options.days, "Lifetime of the root in days (default 3653)")
       ->check(CLI::Range(1, 36525));
   root->footer(
@@ -174,9 +176,12 @@ void add_issuing_commands(CLI::App& app, Options& options, Action& action) {
   });
 
   CLI::App* server = app.add_subcommand("issue-server", "Make a key and certificate for a gateway");
-  server->add_option("--authority", options.dir, "Directory made by init-root")->required();
+  server->add_option("--authority", options.dir, "Directory made by init-root")
+      ->required()
+      ->check(not_empty());
   server->add_option("--name", options.names, "Host name or IP address; may be given several times")
-      ->required();
+      ->required()
+      ->check(not_empty());
   server->add_option("--out", options.out, "Directory for server.key and server.pem")
       ->required()
       ->check(not_empty());
@@ -191,10 +196,11 @@ void add_issuing_commands(CLI::App& app, Options& options, Action& action) {
 
   CLI::App* site =
       app.add_subcommand("issue-site", "Make a certificate for a site, for its request or a new key");
-  site->add_option("--authority", options.dir, "Directory made by init-root")->required();
-  site->add_option("--org", options.identity.org, "Organization")->required();
-  site->add_option("--site", options.identity.site, "Site")->required();
-  site->add_option("--request", options.request, "Certificate request (PEM); without it a key is made");
+  site->add_option("--authority", options.dir, "Directory made by init-root")->required()->check(not_empty());
+  site->add_option("--org", options.identity.org, "Organization")->required()->check(not_empty());
+  site->add_option("--site", options.identity.site, "Site")->required()->check(not_empty());
+  site->add_option("--request", options.request, "Certificate request (PEM); without it a key is made")
+      ->check(not_empty());
   site->add_option("--out", options.out, "Directory for site.pem, and site.key when one is made")
       ->required()
       ->check(not_empty());
@@ -210,14 +216,14 @@ void add_issuing_commands(CLI::App& app, Options& options, Action& action) {
 
 void add_looking_commands(CLI::App& app, Options& options, Action& action, std::istream& in) {
   CLI::App* show = app.add_subcommand("inspect", "Show certificates, a request, or a key's public half");
-  show->add_option("FILE", options.file, "PEM file")->required();
+  show->add_option("FILE", options.file, "PEM file")->required()->check(not_empty());
   show->add_flag("--json", options.json, "As JSON");
   show->footer("Example: culvert-certs inspect /var/lib/culvert-agent/site.pem --json");
   show->callback([&] { action = [&](std::ostream& out) { return inspect(options, out); }; });
 
   CLI::App* look =
       app.add_subcommand("check", "Check permissions, validity and matching keys in a directory");
-  look->add_option("DIR", options.dir, "Directory with *.key, *.pem, *.crt")->required();
+  look->add_option("DIR", options.dir, "Directory with *.key, *.pem, *.crt")->required()->check(not_empty());
   look->add_flag("--json", options.json, "As JSON");
   look->footer(
       "Exit code 1 when there is a problem; warnings alone give 0.\n"

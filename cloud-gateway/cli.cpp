@@ -90,20 +90,24 @@ void CommandLine::add_init() {
       "culvert-gateway init --data /var/lib/culvert-gateway --hostname gw.example.net --listen 0.0.0.0:443");
   init.app->add_option("--data", data_dir_, "The directory to make, or an empty one")
       ->required()
-      ->type_name("DIR");
+      ->type_name("DIR")
+      ->check(not_empty());
   init.app
       ->add_option("--hostname", typed_.init.hostname, "The DNS name or address agents reach this gateway by")
       ->required()
-      ->type_name("NAME");
+      ->type_name("NAME")
+      ->check(not_empty());
   init.app->add_option("--listen", typed_.init.listen, "Where to listen; may be given several times")
       ->type_name("ADDRESS:PORT")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
-      ->default_str("0.0.0.0:443");
+      ->default_str("0.0.0.0:443")
+      ->check(not_empty());
   init.app
       ->add_option("--public-url", typed_.init.public_url,
                    "What agents connect to, where that is not https://NAME:PORT")
-      ->type_name("URL");
+      ->type_name("URL")
+      ->check(not_empty());
 }
 
 void CommandLine::add_run() {
@@ -111,7 +115,8 @@ void CommandLine::add_run() {
                    "culvert-gateway run --config /etc/culvert/gateway.toml");
   run.app->add_option("--config", config_, "The gateway's configuration")
       ->type_name("PATH")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->check(not_empty());
 }
 
 void CommandLine::add_orgs() {
@@ -225,7 +230,8 @@ CommandLine::Leaf& CommandLine::admin(CLI::App* parent, const char* name, const 
   }
   added.app->add_option("--config", config_, "The gateway's configuration")
       ->type_name("PATH")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->check(not_empty());
   return added;
 }
 

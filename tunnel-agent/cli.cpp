@@ -211,7 +211,8 @@ CLI::App* command_with_config(CLI::App& parent, Options& options, const char* na
   CLI::App* command = parent.add_subcommand(name, what);
   command->add_option("--config", options.config, "The agent's configuration")
       ->capture_default_str()
-      ->type_name("PATH");
+      ->type_name("PATH")
+      ->check(not_empty());
   command->footer("Example:\n  " + example);
   return command;
 }
@@ -247,7 +248,7 @@ void declare_forward(CLI::App& app, Options& options) {
   list->add_flag("--json", options.json, "One JSON object on standard output");
   CLI::App* remove = command_with_config(*forward, options, "remove", "Close a port and forget its forward",
                                          "culvert-agent forward remove dr-db");
-  remove->add_option("NAME", options.name, "The forward's name")->required();
+  remove->add_option("NAME", options.name, "The forward's name")->required()->check(not_empty());
   remove->add_flag("--json", options.json, "One JSON object on standard output");
 }
 
@@ -257,9 +258,10 @@ void declare_firewall(CLI::App& app, Options& options) {
       "Show how ESXi hosts get the firewall rules for this agent's ports: download, install, check, "
       "remove, and how to do without",
       "culvert-agent firewall --host agent.example.net");
-  firewall->add_option(
-      "--host", options.host,
-      "This agent as ESXi hosts reach it, a name or an address; without it the machine's name");
+  firewall
+      ->add_option("--host", options.host,
+                   "This agent as ESXi hosts reach it, a name or an address; without it the machine's name")
+      ->check(not_empty());
   firewall->add_flag("--json", options.json, "One JSON object on standard output");
 }
 
@@ -277,7 +279,8 @@ void declare_limit(CLI::App& app, Options& options) {
                                          "culvert-agent limit remove --forward dr-db");
   for (CLI::App* command : {set, remove}) {
     command->add_option("--forward", options.name, "Of this forward; without it of the whole site")
-        ->type_name("NAME");
+        ->type_name("NAME")
+        ->check(not_empty());
     command
         ->add_option("--window", options.windows,
                      "A part of the week by this host's clock, like \"mon-fri 08:00-18:00\"; may be given "
@@ -288,8 +291,9 @@ void declare_limit(CLI::App& app, Options& options) {
     command->add_flag("--json", options.json, "One JSON object on standard output");
   }
   set->add_option("--up", options.up, "From sources to targets, like 100Mbit/s, or unlimited")
-      ->type_name("RATE");
-  set->add_option("--down", options.down, "From targets to sources")->type_name("RATE");
+      ->type_name("RATE")
+      ->check(not_empty());
+  set->add_option("--down", options.down, "From targets to sources")->type_name("RATE")->check(not_empty());
   CLI::App* list = command_with_config(*limit, options, "list", "Show the limits and their windows",
                                        "culvert-agent limit list");
   list->add_flag("--json", options.json, "One JSON object on standard output");
@@ -305,10 +309,12 @@ void declare(CLI::App& app, Options& options) {
   CLI::App* join = app.add_subcommand("join", "Enrol this machine with a gateway");
   join->add_option("JOINSTRING", options.joining_string,
                    "What `culvert-gateway join-token` printed; `-` reads it from standard input")
-      ->required();
+      ->required()
+      ->check(not_empty());
   join->add_option("--data", options.data_dir, "A new or empty directory for keys and configuration")
       ->required()
-      ->type_name("DIR");
+      ->type_name("DIR")
+      ->check(not_empty());
   join->footer("Example:\n  culvert-agent join culvert-join-AbC123 --data /var/lib/culvert-agent");
   command_with_config(app, options, "run", "Run the agent",
                       "culvert-agent run --config /etc/culvert/agent.toml");

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "tunnel-core/daemon/usage_error.hpp"
 
 namespace culvert {
@@ -38,10 +40,25 @@ void declare_doctor(CLI::App& doctor, DoctorOptions& options) {
 void declare_explain(CLI::App& app, DoctorOptions& options) {
   CLI::App* explain = app.add_subcommand(
       "explain", "Say what an error of Backup Exec means that names a connection, and what to check");
-  explain->add_option("CODE", options.explained,
-                      "Like 0xE0000F25 or V-79-57344-3877; without it all that are known");
+  explain
+      ->add_option("CODE", options.explained,
+                   "Like 0xE0000F25 or V-79-57344-3877; without it all that are known")
+      ->check(not_empty());
   explain->add_flag("--json", options.json, "One JSON object on standard output");
   explain->footer("Example:\n  culvert-agent explain 0xE0000F25");
+}
+
+Result<std::string> host_alone(const std::string& text) {
+  const bool bracketed = text.starts_with('[');
+  if (bracketed && text.size() > 2 && text.find(']') == text.size() - 1)
+    return text.substr(1, text.size() - 2);
+  // An IPv6 address has two colons at least.
+  if (!bracketed && std::count(text.begin(), text.end(), ':') != 1) return text;
+  return Error{
+      Errc::UsageInvalid,
+      fmt::format("--backup-exec '{}': give the host alone; the ports are Backup Exec's, see --ports "
+                  "and --data-range",
+                  text)};
 }
 
 Result<void> check_doctor_options(const DoctorOptions& options) {

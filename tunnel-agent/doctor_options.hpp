@@ -27,6 +27,10 @@ struct DoctorOptions {
 void declare_doctor(CLI::App& doctor, DoctorOptions& options);
 void declare_explain(CLI::App& app, DoctorOptions& options);
 
+/// --backup-exec as a resolver takes it: an IPv6 address may stand in brackets.
+/// @error UsageInvalid: a port behind it, which would be looked up as part of the name.
+Result<std::string> host_alone(const std::string& text);
+
 /// @error UsageInvalid: options that do not go together.
 Result<void> check_doctor_options(const DoctorOptions& options);
 

@@ -67,6 +67,14 @@ const char* advice(Errc code) {
   }
 }
 
+/// Whether the gateway's sentence already ends in what to do: about a joining string, a site that it does not
+/// know any more, or a proof that somebody on the way spoils.
+bool is_advice(Errc code, const std::string& said) {
+  if (code == Errc::JoiningStringInvalid || code == Errc::JoiningStringExpired) return !said.empty();
+  return code == Errc::Unauthorized &&
+         (said.find("join again") != std::string::npos || said.find("ends TLS") != std::string::npos);
+}
+
 }  // namespace
 
 Error status_error(const HttpReply& reply) {
@@ -85,12 +93,7 @@ Error status_error(const HttpReply& reply) {
   if (!request_id.empty()) message += " [request " + request_id + "]";
   if (reply.retry_after)
     message += " (not before " + std::to_string(reply.retry_after->count()) + " s from now)";
-  // What the gateway says of a joining string, or of a proof that somebody on the way spoils, ends in what to
-  // do.
-  const bool advised =
-      (!said.empty() && (errc == Errc::JoiningStringInvalid || errc == Errc::JoiningStringExpired)) ||
-      said.find("ends TLS") != std::string::npos;
-  return Error{errc, advised ? message : message + "; " + advice(errc)};
+  return Error{errc, is_advice(errc, said) ? message : message + "; " + advice(errc)};
 }
 
 }  // namespace culvert::cloud_api

@@ -28,9 +28,13 @@ Error describe(const TargetAddress& target, const error_code& error) {
   if (error == asio::error::connection_refused) {
     return {Errc::TargetRefused, target.to_text() + " refused the connection; does the target listen there?"};
   }
-  return {Errc::TargetUnreachable,
-          target.to_text() + " cannot be reached: " + error.message() +
-              "; look at the gateway's routes and firewall, and at the target's address"};
+  // "No route to host" is what is left of an ARP request that nobody answers, too.
+  const char* const nobody =
+      error == asio::error::host_unreachable
+          ? "; if the target is of the gateway's own network, nothing answers at its address: is it switched "
+            "on? Else look at the gateway's routes and firewall, and at the target's address"
+          : "; look at the gateway's routes and firewall, and at the target's address";
+  return {Errc::TargetUnreachable, target.to_text() + " cannot be reached: " + error.message() + nobody};
 }
 
 }  // namespace

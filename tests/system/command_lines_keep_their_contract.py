@@ -50,6 +50,13 @@ def wrong_usage(folder: Path) -> None:
     for words in ([], ["nonsense"], ["forward"], ["forward", "add"], ["join"], ["forward", "add", "x", "--port", "0"],
                   ["forward", "add", "x", "--port", "65536"], ["forward", "add", "x", "--port", "many"]):
         refuses(f"culvert-agent {' '.join(words)}", agent(*words), 2, "--help")
+    for option in ("--data", "--hostname", "--listen", "--public-url"):
+        given = {"--data": folder / "x", "--hostname": "gw", option: ""}
+        refuses(f"init with an empty {option}", gateway("init", *(word for pair in given.items() for word in pair)), 2,
+                f"{option}: it is empty; see 'culvert-gateway init --help'")
+    check("makes nothing", not (folder / "x").exists())
+    refuses("join with an empty --data", agent("join", "culvert-join-x", "--data", ""), 2, "--data: it is empty")
+    refuses("and so culvert-certs", run("culvert-certs", "init-root", "--dir", ""), 2, "--dir: it is empty")
     nowhere = folder / "nowhere.toml"
     refuses("a configuration that is not there is named", gateway("org", "list", "--config", nowhere), 2, str(nowhere))
     refuses("for the agent too, with the command that makes it", agent("status", "--config", nowhere), 2, str(nowhere),

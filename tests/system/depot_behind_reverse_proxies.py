@@ -9,6 +9,7 @@ from pathlib import Path
 
 from local_pair import accepts
 from support.depot import configure, curl
+from support.haproxy import haproxy
 from support.scenario import LocalPair, Process, Skip, check, free_port, main, run, wait_until
 
 
@@ -35,22 +36,6 @@ http {{
 """)
     return Process([shutil.which("nginx", path="/usr/sbin:/usr/bin"), "-c", str(config), "-e", f"{folder}/nginx-error.log"],
                    folder / "nginx.log")
-
-
-def haproxy(folder: Path, port: int, depot: int) -> Process:
-    config = folder / "haproxy.cfg"
-    config.write_text(f"""defaults
-  mode http
-  timeout connect 5s
-  timeout client 20s
-  timeout server 20s
-frontend front
-  bind 127.0.0.1:{port}
-  default_backend depot
-backend depot
-  server agent 127.0.0.1:{depot}
-""")
-    return Process([shutil.which("haproxy", path="/usr/sbin:/usr/bin"), "-f", str(config), "-db"], folder / "haproxy.log")
 
 
 PROXIES = {"nginx": nginx, "haproxy": haproxy}

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from support.scenario import BIN, Done, Process, agent, check, main, refuses, wait_until
-from support.two_hosts import FAR, NEAR, TwoHosts
+from support.two_hosts import ABSENT, FAR, NEAR, TwoHosts
 
 RANGE = "20000-20024"
 SILENT = textwrap.dedent("""
@@ -132,6 +132,7 @@ def explained() -> None:
     known = json.loads(agent("explain", "--json").out)["errors"]
     check("without a number it lists all", {"0xE0000F02", "0xE0000F25"} <= {entry["code"] for entry in known}, known)
     check("V-370-59792-00041 is among them", agent("explain", "V-370-59792-00041").code == 0)
+    refuses("an empty number", agent("explain", ""), 2, "CODE: it is empty")
     refuses("a number that nobody knows", agent("explain", "0xE0001234"), 1, "V-79-57344-4660", "0xE0000F25")
 
 
@@ -141,6 +142,8 @@ def usage() -> None:
                          (("--listen", "--data-range", "30000-20000"), "30000"),
                          (("--listen", "--data-range", "1-9,20-29"), "one"),
                          (("--listen", "--ports", ""), "--ports"), (("--backup-exec", ""), "--backup-exec"),
+                         (("--backup-exec", "x:10000"), "give the host alone"),
+                         (("--backup-exec", "[::1]:10000"), "give the host alone"),
                          (("--listen", "--ports", "1-65"), "65"), (("--backup-exec", "x", "--as", "king"), "king"),
                          (("--backup-exec", "x", "--jobs", "0"), "jobs")):
         refuses(" ".join(words), agent("doctor", *words), 2, piece)
@@ -208,11 +211,17 @@ def rules_of_the_catalogue(ends: Ends) -> None:
 
 def turned_away(ends: Ends) -> None:
     ends.finds(["no_route"], "no route to 192.0.2.9", listens=False, host="192.0.2.9")
+    ends.finds(["host_absent"], f"nothing answers at {ABSENT} in the local network", "switched on", listens=False, host=ABSENT)
     ends.hosts.firewall(ends.hosts.far, "tcp dport 10000 reject with icmp type admin-prohibited")
     ends.finds(["port_prohibited"], "administratively prohibited", FAR)
     ends.heard()
     ends.hosts.firewall(ends.hosts.far, "meta l4proto tcp reject with icmp type admin-prohibited")
     ends.finds(["port_prohibited"], "administratively prohibited", FAR)
+    ends.stop()
+    ends.hosts.firewall(ends.hosts.near, "tcp dport 10000 reject with icmp type admin-prohibited", chain="output")
+    ends.hosts.firewall(ends.hosts.far, "meta l4proto tcp drop")
+    ends.finds(["backup_exec_port_closed", "backup_exec_port_closed", "other_direction_unchecked"], "own firewall", RANGE,
+               "silently dropped")
     ends.stop()
     ends.hosts.no_firewall()
 
@@ -296,6 +305,7 @@ def ranges_and_roles(ends: Ends) -> None:
 
 def nobody(ends: Ends, folder: Path) -> None:
     ends.finds(["other_end_not_listening"], "--listen", listens=False)
+    ends.finds(["other_end_not_listening"], "::1 refuses every port", listens=False, host="[::1]")
     ndmp = Process([*ends.hosts.far, sys.executable, "-c", NDMP], folder / "ndmp.log", ready="ready")
     ends.finds(["other_end_not_listening"], "an NDMP agent answers", "--listen",
                "control works but data is blocked", listens=False)

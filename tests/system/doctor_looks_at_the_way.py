@@ -12,7 +12,7 @@ from pathlib import Path
 
 from support.far_pair import FarPair
 from support.scenario import BIN, check, main, wait_until
-from support.two_hosts import FAR, NEAR, TwoHosts, command
+from support.two_hosts import ABSENT, FAR, NEAR, TwoHosts, command
 
 PORT, TARGET = 10003, 7000
 SINK = textwrap.dedent("""
@@ -59,6 +59,7 @@ def scenario(folder: Path) -> None:
         pair = FarPair(hosts, folder)
         pair.healthy()
         prohibited(hosts, pair)
+        absent(pair)
         portal(hosts, pair)
         segments(hosts, pair)
         idle(hosts, pair)
@@ -80,6 +81,13 @@ def prohibited(hosts: TwoHosts, pair: FarPair) -> None:
     hosts.firewall(hosts.far, "tcp dport 443 reject with icmp type net-unreachable")
     pair.finds("no_route", "router or firewall", f"ICMP from {FAR}")
     hosts.no_firewall()
+
+
+def absent(pair: FarPair) -> None:
+    good = pair.agent_config.read_text()
+    pair.agent_config.write_text(good.replace(f"https://{FAR}", f"https://{ABSENT}"))
+    pair.finds("host_absent", f"nothing answers at {ABSENT}:443 in the local network")
+    pair.agent_config.write_text(good)
 
 
 def portal(hosts: TwoHosts, pair: FarPair) -> None:

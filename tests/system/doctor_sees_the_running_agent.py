@@ -5,16 +5,15 @@ and which."""
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import threading
 import time
 from pathlib import Path
 
-from support import squid
+from support import haproxy, squid
 from support.proxied import set_section
-from support.scenario import agent, check, Done, free_port, how_refused, LocalPair, main, NO_DEPOT, Process, QUICK_END, wait_until
+from support.scenario import agent, check, Done, free_port, how_refused, LocalPair, main, NO_DEPOT, QUICK_END, wait_until
 from support.squid import NEEDS, Squid
 from support.tcp import DeafTarget, Echo
 from support.tls_front import key_of
@@ -207,8 +206,7 @@ def blocked_data(pair: LocalPair, doctor: Doctor, echo: Echo) -> None:
 def upgrades(pair: LocalPair, doctor: Doctor, folder: Path) -> None:
     """A load balancer that ends TLS and lets all through, no upgrade, or only the one that it knows. Neither the certificate
     of the site nor its signature passes it, so that nothing is to be said of the site itself."""
-    program = shutil.which("haproxy", path="/usr/sbin:/usr/bin")
-    if program is None:
+    if haproxy.PROGRAM is None:
         print("not tried: haproxy, which is not installed")
         return
     certificate, key = key_of(pair.gateway_dir)
@@ -225,20 +223,8 @@ def upgrades(pair: LocalPair, doctor: Doctor, folder: Path) -> None:
             ("http-request del-header Upgrade", "auto", ended),
             ("http-request return status 502 if { hdr(Upgrade) -m found }", "auto", ended)):
         port = free_port()
-        config = folder / "haproxy.cfg"
-        config.write_text(f"""defaults
-  mode http
-  timeout connect 5s
-  timeout client 20s
-  timeout server 20s
-frontend front
-  bind 127.0.0.1:{port} ssl crt {both} ssl-min-ver TLSv1.3
-  {rule}
-  default_backend gateway
-backend gateway
-  server gateway 127.0.0.1:{pair.line.port} ssl verify none
-""")
-        front = Process([program, "-f", str(config), "-db"], folder / "haproxy.log")
+        front = haproxy.haproxy(folder, port, pair.line.port, bind=f"ssl crt {both} ssl-min-ver TLSv1.3", rule=rule,
+                                server="ssl verify none")
         try:
             wait_until("the load balancer", lambda at=port: answers(at))
             pair.agent_config.write_text(good.replace(f"localhost:{pair.line.port}", f"localhost:{port}"))

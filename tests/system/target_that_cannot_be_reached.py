@@ -66,7 +66,8 @@ def refused(pair: LocalPair, name: str, address: str, reason: str, *pieces: str)
 
 
 def no_way(pair: LocalPair) -> None:
-    took = refused(pair, "nowhere", f"{NOWHERE}:5432", "target_unreachable", "cannot be reached", "route", "routes and firewall")
+    took = refused(pair, "nowhere", f"{NOWHERE}:5432", "target_unreachable", "cannot be reached", "route", "routes and firewall",
+                   "nothing answers at its address")
     check("and nobody waits for it", took < PATIENCE / 2, took)
 
 

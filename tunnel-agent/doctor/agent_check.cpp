@@ -136,9 +136,10 @@ std::optional<Finding> conclude_trouble(const std::string& name, const json& tro
         "connections"};
   }
   if (reason == "target_unreachable" || reason == "target_timed_out" || reason == "target_name_unresolved") {
-    return Finding{
-        "target_unreachable", fmt::format("the target of forward {} cannot be reached", name), seen,
-        "ask the provider whether the gateway has a way to the target, and a firewall between lets it pass"};
+    return Finding{"target_unreachable", fmt::format("the target of forward {} cannot be reached", name),
+                   seen,
+                   "ask the provider whether the target's machine runs at that address, the gateway has a "
+                   "way to it, and a firewall between lets it pass"};
   }
   return std::nullopt;
 }

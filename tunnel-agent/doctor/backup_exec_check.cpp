@@ -61,6 +61,7 @@ std::size_t way_made(PortState state) {
     case PortState::Unreachable:
     case PortState::TurnedBack:
     case PortState::Forbidden:
+    case PortState::Absent:
       break;
   }
   return 0;
@@ -68,9 +69,9 @@ std::size_t way_made(PortState state) {
 
 class Check {
  public:
-  Check(const DoctorOptions& options, PortPlan plan, const Progress& progress)
+  Check(const DoctorOptions& options, std::string host, PortPlan plan, const Progress& progress)
       : plan_(std::move(plan)), progress_(progress) {
-    facts_.host = options.backup_exec;
+    facts_.host = std::move(host);
     facts_.jobs = options.jobs;
     facts_.data = plan_.data;
     facts_.here = options.as == "remote-server" ? BackupExecRole::RemoteServer : BackupExecRole::MediaServer;
@@ -198,11 +199,13 @@ class Check {
 }  // namespace
 
 Result<BackupExecReport> check_backup_exec(const DoctorOptions& options, const Progress& progress) {
+  auto host = host_alone(options.backup_exec);
+  if (!host) return std::move(host).error();
   auto plan = make_port_plan(options.ports, options.data_range);
   if (!plan) return std::move(plan).error();
   raise_file_limit();
   BackupExecReport report;
-  report.facts = Check{options, std::move(*plan), progress}.run();
+  report.facts = Check{options, std::move(*host), std::move(*plan), progress}.run();
   report.findings = conclude_backup_exec(report.facts);
   return report;
 }

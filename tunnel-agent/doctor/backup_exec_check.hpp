@@ -14,7 +14,7 @@ namespace culvert {
 using Progress = std::function<void(std::string_view)>;
 
 /// Blocks for at most 10 s. Holds this machine's own ports of the plan for a part of it.
-/// @error UsageInvalid: as make_port_plan().
+/// @error UsageInvalid: as host_alone() and make_port_plan().
 Result<BackupExecReport> check_backup_exec(const DoctorOptions& options, const Progress& progress);
 
 struct ListenReport {

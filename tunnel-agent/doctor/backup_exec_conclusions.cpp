@@ -5,37 +5,11 @@
 
 #include "tunnel-agent/doctor/backup_exec_errors.hpp"
 #include "tunnel-agent/doctor/backup_exec_facts.hpp"
+#include "tunnel-agent/doctor/backup_exec_reach.hpp"
 
 namespace culvert {
 
 namespace {
-
-using Ports = std::vector<const CheckedPort*>;
-
-std::string numbers(const Ports& ports) {
-  std::vector<std::uint16_t> list;
-  for (const CheckedPort* port : ports) list.push_back(port->fact.port);
-  return ports_text(list);
-}
-
-/// "TCP 20000-20003 no answer, 20004 refused": ports of one answer together.
-std::string seen(const Ports& ports) {
-  std::vector<std::pair<std::string, Ports>> groups;
-  for (const CheckedPort* port : ports) {
-    const std::string detail =
-        port->taken_by.empty() ? port->fact.detail : port->fact.detail + " (" + port->taken_by + " has it)";
-    const auto known =
-        std::find_if(groups.begin(), groups.end(), [&](const auto& group) { return group.first == detail; });
-    if (known == groups.end())
-      groups.push_back({detail, {port}});
-    else
-      known->second.push_back(port);
-  }
-  std::string text;
-  for (const auto& [detail, members] : groups)
-    text += fmt::format("{}TCP {}: {}", text.empty() ? "" : "; ", numbers(members), detail);
-  return text;
-}
 
 std::string_view how_closed(PortState state) {
   switch (state) {
@@ -51,6 +25,8 @@ std::string_view how_closed(PortState state) {
       return "refused by a firewall on the way";
     case PortState::Forbidden:
       return "forbidden by the own firewall of the machine that dials";
+    case PortState::Absent:
+      return "out of reach: nothing answers at that address in the local network";
     case PortState::Open:
     case PortState::Refused:
     case PortState::Foreign:
@@ -71,7 +47,9 @@ class Conclusions {
                "check the name and this machine's DNS; Backup Exec would say 0xE0000F25 (V-79-57344-3877)"}};
     }
     findings_ = conclude_data_range(facts_.data, facts_.jobs);
-    if (nobody_reached() || nobody_listens()) return std::move(findings_);
+    std::vector<Finding> obstacles = conclude_reach(dialled_from_here(), facts_.host);
+    for (Finding& obstacle : obstacles) findings_.push_back(std::move(obstacle));
+    if (!obstacles.empty() || nobody_listens()) return std::move(findings_);
     for (const CheckedPort& port : facts_.ports) {
       if (port.plan.row == kControlRow) conclude_fixed(port);
     }
@@ -100,42 +78,6 @@ class Conclusions {
 
   Ports dialled_from_here() const {
     return pick([this](const CheckedPort& port) { return port.plan.listens != facts_.here; });
-  }
-
-  /// Nothing there came to an answer, and somebody says why: once, as the doctor says it of the gateway.
-  bool nobody_reached() {
-    const Ports there = dialled_from_here();
-    const auto any = [&there](PortState state) {
-      return std::any_of(there.begin(), there.end(),
-                         [state](const CheckedPort* port) { return port->fact.state == state; });
-    };
-    if (any(PortState::Open) || any(PortState::Refused) || any(PortState::Silent) || any(PortState::Foreign))
-      return false;
-    // Routers send few ICMP answers a second: ports without an answer may be among these.
-    const std::string where = fmt::format("TCP {} of {}", numbers(there), facts_.host);
-    Finding finding{"no_route", {}, seen(there), {}};
-    if (any(PortState::Forbidden)) {
-      finding.id = "port_forbidden_here";
-      finding.cause = fmt::format("this machine's own firewall forbids {}", facts_.host);
-      finding.advice = fmt::format("allow outgoing {} here (nft list ruleset shows the rules)", where);
-    } else if (any(PortState::Prohibited)) {
-      finding.id = "port_prohibited";
-      finding.cause = fmt::format("a firewall on the way refuses {}", facts_.host);
-      finding.advice = fmt::format(
-          "this machine has a route; ask the owner of the firewall that answered to allow {}", where);
-    } else if (any(PortState::TurnedBack)) {
-      finding.cause = fmt::format("a router or firewall on the way turns packets to {} back", facts_.host);
-      finding.advice =
-          "ask the owner of the machine that answered whether it has a route there and whether a firewall "
-          "rejects this; the route from here to it works";
-    } else if (any(PortState::Unreachable)) {
-      finding.cause = fmt::format("there is no route to {}", facts_.host);
-      finding.advice = "check this machine's addresses and default route (ip route), its cable and its VPN";
-    } else {
-      return false;
-    }
-    findings_.push_back(std::move(finding));
-    return true;
   }
 
   /// What is not refused there belongs to other programs, such as Backup Exec's agent on its control port.
@@ -323,6 +265,7 @@ PortVerdict verdict(const CheckedPort& port, bool some_data) {
     case PortState::TurnedBack:
     case PortState::Prohibited:
     case PortState::Forbidden:
+    case PortState::Absent:
       break;
   }
   return PortVerdict::Closed;

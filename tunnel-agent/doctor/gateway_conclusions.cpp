@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "certs/authority.hpp"
+#include "tunnel-agent/doctor/neighbour.hpp"
 #include "tunnel-agent/doctor/path_probe.hpp"
 
 namespace culvert {
@@ -55,6 +56,11 @@ Finding not_reached(const GatewayFacts& facts) {
             fmt::format("a router or firewall on the way turns packets to {} back", facts.where()), seen,
             "ask the owner of the machine that answered whether it has a route there and whether a firewall "
             "rejects this; the route from here to it works"};
+  }
+  const auto absent = std::ranges::find_if(facts.addresses, &AddressFact::absent);
+  if (absent != facts.addresses.end()) {
+    return {"host_absent", fmt::format("nothing answers at {} in the local network", absent->address), seen,
+            kAbsentAdvice};
   }
   return {"no_route", fmt::format("there is no route to {}", facts.where()), seen,
           "check this machine's addresses and default route (ip route), its cable and its VPN"};

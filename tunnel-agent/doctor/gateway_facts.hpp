@@ -20,6 +20,7 @@ struct AddressFact {
   Reach reach = Reach::Silent;
   std::string detail;
   bool turned_back = false;  ///< Another machine on the way said so: it got there.
+  bool absent = false;       ///< It is of the local network, and nothing answers at it.
 };
 
 /// What the other end presented, and what certs/verification says to it.

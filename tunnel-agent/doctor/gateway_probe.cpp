@@ -13,6 +13,7 @@
 
 #include "certs/certificate.hpp"
 #include "certs/server_name.hpp"
+#include "tunnel-agent/doctor/neighbour.hpp"
 #include "tunnel-agent/doctor/probe_socket.hpp"
 #include "tunnel-agent/doctor/probe_way.hpp"
 #include "tunnel-agent/doctor/tls_probe.hpp"
@@ -54,6 +55,12 @@ AddressFact judge(const ProbeAddress& address, std::uint16_t port, int reason, c
         fmt::format("{} (ICMP from {})", icmp->prohibited ? "administratively prohibited" : fact.detail,
                     icmp->from_here ? "this machine" : icmp->from);
     fact.turned_back = !icmp->from_here;
+  }
+  const bool unheard = fact.reach == Reach::Silent || fact.reach == Reach::NoRoute;
+  if (unheard && is_silent_neighbour(IpAddress::of(address.storage))) {
+    fact.reach = Reach::NoRoute;
+    fact.detail = "nothing answers at this address in the local network";
+    fact.absent = true;
   }
   return fact;
 }

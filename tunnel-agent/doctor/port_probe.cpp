@@ -10,6 +10,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "tunnel-agent/doctor/neighbour.hpp"
 #include "tunnel-agent/doctor/port_talk.hpp"
 
 namespace culvert {
@@ -47,11 +48,12 @@ class Prober {
     for (const std::uint16_t port : ports) begin(port);
     while (poll_once()) {
     }
-    PortProbe probe;
     for (Talk& talk : talks_) {
       if (talk.step != Step::Done) run_out(talk);
-      probe.facts.push_back(std::move(talk.fact));
     }
+    look_for_the_machine();
+    PortProbe probe;
+    for (Talk& talk : talks_) probe.facts.push_back(std::move(talk.fact));
     probe.open = std::move(open_);
     probe.open_port = open_port_;
     return probe;
@@ -195,6 +197,21 @@ class Prober {
     }
   }
 
+  static bool may_be_absent(const Talk& talk) {
+    return talk.fact.state == PortState::Dropped || talk.fact.state == PortState::Unreachable;
+  }
+
+  /// A machine that is not there drops nothing, and the kernel tells "no route" of it only after 3 s.
+  void look_for_the_machine() {
+    const IpAddress there = IpAddress::of(address_.storage);
+    if (std::none_of(talks_.begin(), talks_.end(), may_be_absent) || !is_silent_neighbour(there)) return;
+    for (Talk& talk : talks_) {
+      if (may_be_absent(talk))
+        end(talk, PortState::Absent,
+            fmt::format("nothing answers at {} in the local network", there.to_text()));
+    }
+  }
+
   static void end(Talk& talk, PortState state, std::string detail) {
     talk.step = Step::Done;
     talk.fact.state = state;
@@ -209,7 +226,7 @@ class Prober {
   std::uint16_t open_port_ = 0;
 };
 
-constexpr std::array<std::pair<PortState, std::string_view>, 9> kStateNames{
+constexpr std::array<std::pair<PortState, std::string_view>, 10> kStateNames{
     {{PortState::Open, "open"},
      {PortState::Refused, "refused"},
      {PortState::Dropped, "dropped"},
@@ -218,7 +235,8 @@ constexpr std::array<std::pair<PortState, std::string_view>, 9> kStateNames{
      {PortState::Unreachable, "unreachable"},
      {PortState::TurnedBack, "turned_back"},
      {PortState::Prohibited, "prohibited"},
-     {PortState::Forbidden, "forbidden"}}};
+     {PortState::Forbidden, "forbidden"},
+     {PortState::Absent, "absent"}}};
 
 }  // namespace
 

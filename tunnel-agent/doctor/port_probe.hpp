@@ -23,10 +23,11 @@ enum class PortState {
   TurnedBack,   ///< Another machine says by ICMP that there is no way.
   Prohibited,   ///< A firewall says so itself: ICMP "administratively prohibited".
   Forbidden,    ///< The own firewall of the machine that dials.
+  Absent,       ///< Nothing answers at the address in the local network of the machine that dials.
 };
 
 /// "open", "refused", "dropped", "silent", "foreign", "unreachable", "turned_back", "prohibited",
-/// "forbidden"; and back, unknown names as Unreachable.
+/// "forbidden", "absent"; and back, unknown names as Unreachable.
 std::string_view state_name(PortState state);
 PortState port_state_of(std::string_view name);
 

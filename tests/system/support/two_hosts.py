@@ -8,6 +8,7 @@ import subprocess
 from support.scenario import Skip, wait_until
 
 NEAR, FAR = "10.79.0.1", "10.79.0.2"
+ABSENT = "10.79.0.9"  # Of the same network, and nobody's.
 
 
 class TwoHosts:

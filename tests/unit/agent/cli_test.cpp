@@ -217,6 +217,27 @@ TEST_CASE("CLI: wrong usage is exit code 2", "[agent]") {
   CHECK(Site::plain({"status", "--config", (site.dir() / "none.toml").string()}).code == 2);
 }
 
+TEST_CASE("CLI: an empty word is a mistake and no wish for the default, by the name that help shows",
+          "[agent]") {
+  const std::vector<std::pair<std::vector<std::string>, std::string>> mistakes = {
+      {{"join", "", "--data", "/d"}, "JOINSTRING"},
+      {{"join", "culvert-join-abc", "--data", ""}, "--data"},
+      {{"run", "--config", ""}, "--config"},
+      {{"explain", ""}, "CODE"},
+      {{"firewall", "--host", ""}, "--host"},
+      {{"limit", "set", "--forward", "", "--up", "1Mbit/s"}, "--forward"},
+      {{"limit", "set", "--up", ""}, "--up"},
+      {{"limit", "set", "--down", ""}, "--down"},
+      {{"forward", "remove", ""}, "NAME"},
+  };
+  for (const auto& [words, name] : mistakes) {
+    const auto refused = Site::plain(words);
+    CHECK(refused.code == 2);
+    CHECK(refused.out.empty());
+    CHECK_THAT(refused.err, Catch::Contains(name + ": it is empty; see 'culvert-agent " + words.front()));
+  }
+}
+
 TEST_CASE("CLI: an address that is named twice is called that, and not a port in use", "[agent]") {
   const Site site;
   const auto twice = site.run({"forward", "add", "dr-db", "--bind", "127.0.0.1,127.0.0.1", "--json"});

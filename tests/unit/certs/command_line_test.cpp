@@ -56,13 +56,31 @@ TEST_CASE("The commands make a working set of authorities, server and site", "[c
   CHECK(unwrap(load_pair(gateway, "server")).chain == server.chain);
 }
 
-TEST_CASE("An empty --out is wrong usage, and nothing is made", "[certs][command]") {
+TEST_CASE("An empty path or name is wrong usage, and nothing is made", "[certs][command]") {
   const TemporaryDirectory dir;
   const std::string authorities = (dir.path() / "ca").string();
+  const std::string out = (dir.path() / "out").string();
   REQUIRE(run({"init-root", "--dir", authorities}).exit_code == 0);
-  CHECK(run({"issue-server", "--authority", authorities, "--name", "gw", "--out", ""}).exit_code == 2);
-  CHECK(run({"issue-site", "--authority", authorities, "--org", "o", "--site", "s", "--out", ""}).exit_code ==
-        2);
+  for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
+           {"init-root", "--dir", ""},
+           {"init-root", "--dir", out, "--name", ""},
+           {"issue-server", "--authority", authorities, "--name", "gw", "--out", ""},
+           {"issue-server", "--authority", "", "--name", "gw", "--out", out},
+           {"issue-server", "--authority", authorities, "--name", "", "--out", out},
+           {"issue-site", "--authority", authorities, "--org", "o", "--site", "s", "--out", ""},
+           {"issue-site", "--authority", "", "--org", "o", "--site", "s", "--out", out},
+           {"issue-site", "--authority", authorities, "--org", "", "--site", "s", "--out", out},
+           {"issue-site", "--authority", authorities, "--org", "o", "--site", "", "--out", out},
+           {"issue-site", "--authority", authorities, "--org", "o", "--site", "s", "--request", "", "--out",
+            out},
+           {"inspect", ""},
+           {"check", ""}}) {
+    INFO(arguments.front());
+    const CommandResult result = run(arguments);
+    CHECK(result.exit_code == 2);
+    CHECK(result.output.empty());
+  }
+  CHECK_FALSE(fs::exists(out));
 }
 
 TEST_CASE("A site's certificate for a request comes without a key", "[certs][command]") {

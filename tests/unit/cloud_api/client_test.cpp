@@ -171,6 +171,23 @@ TEST_CASE("Client: a proof that somebody on the way spoils is no reason to join 
   CHECK(site.error().text().find("join again") == std::string::npos);
 }
 
+TEST_CASE("Client: a gateway that says itself to join again is not repeated", "[cloud_api]") {
+  const std::string said =
+      "site 'tokyo' of org 'acme' was removed; ask the provider for a new joining string and join again";
+  const auto refused_with = [](const std::string& words) {
+    const std::string body = R"({"error":{"code":"unauthorized","message":")" + words + R"("}})";
+    TestGateway gateway{trusted(), always(http_reply(401, body))};
+    const auto site = client_of(gateway.url())->site(kMinute);
+    REQUIRE_FALSE(site);
+    return site.error().message();
+  };
+  CHECK(refused_with(said) == "the gateway answered 401: " + said);
+  // One that says only why has the advice added.
+  CHECK(
+      refused_with("this call needs the client certificate of a site").find("; the gateway does not know") !=
+      std::string::npos);
+}
+
 TEST_CASE("Client: refusals of the gateway become typed errors that carry its sentence", "[cloud_api]") {
   struct Case {
     int status;

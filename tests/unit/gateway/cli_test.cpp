@@ -95,6 +95,12 @@ TEST_CASE("Cli: wrong usage names the help that fits", "[cli]") {
 
 TEST_CASE("Cli: an empty word is a mistake, by the name that help shows", "[cli]") {
   const std::vector<std::pair<std::vector<const char*>, std::string>> mistakes = {
+      {{"init", "--data", "", "--hostname", "gw"}, "--data"},
+      {{"init", "--data", "/d", "--hostname", ""}, "--hostname"},
+      {{"init", "--data", "/d", "--hostname", "gw", "--listen", ""}, "--listen"},
+      {{"init", "--data", "/d", "--hostname", "gw", "--public-url", ""}, "--public-url"},
+      {{"run", "--config", ""}, "--config"},
+      {{"org", "list", "--config", ""}, "--config"},
       {{"org", "add", ""}, "ORG"},
       {{"target", "add", "acme", "", "db:1"}, "TARGET"},
       {{"target", "list", ""}, "ORG"},

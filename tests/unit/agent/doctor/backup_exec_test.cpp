@@ -33,6 +33,16 @@ void set(BackupExecFacts& facts, std::uint16_t first, std::uint16_t last, PortSt
   }
 }
 
+/// Not a byte comes from there, and not a word about it.
+BackupExecFacts nothing_answers() {
+  BackupExecFacts facts = all_open();
+  set(facts, 1, 65535, PortState::Dropped);
+  for (CheckedPort& port : facts.ports) port.checked = port.plan.listens != facts.here;
+  facts.other_end_answers = false;
+  facts.back_error = "no port there answers this check";
+  return facts;
+}
+
 /// At the listening end another program has these ports.
 void take(BackupExecFacts& facts, std::uint16_t first, std::uint16_t last) {
   for (CheckedPort& port : facts.ports) {
@@ -201,22 +211,73 @@ TEST_CASE("Backup Exec: ports of a remote administration console are worth a not
 }
 
 TEST_CASE("Backup Exec: what keeps every packet away is said once, and not as a closed port", "[doctor]") {
-  const auto found = [](PortState some) {
-    BackupExecFacts facts = all_open();
-    set(facts, 1, 65535, PortState::Dropped);  // Few ICMP answers are sent a second.
-    set(facts, 20000, 20003, some);
-    facts.other_end_answers = false;
-    facts.back_error = "no port there answers this check";
-    return conclude_backup_exec(facts);
-  };
   for (const auto& [state, id] :
        std::vector<std::pair<PortState, std::string>>{{PortState::Unreachable, "no_route"},
                                                       {PortState::TurnedBack, "no_route"},
                                                       {PortState::Prohibited, "port_prohibited"},
-                                                      {PortState::Forbidden, "port_forbidden_here"}}) {
-    const auto findings = found(state);
-    REQUIRE(findings.size() == 1);
-    CHECK(findings.front().id == id);
+                                                      {PortState::Forbidden, "port_forbidden_here"},
+                                                      {PortState::Absent, "host_absent"}}) {
+    BackupExecFacts facts = nothing_answers();
+    set(facts, 1, 65535, state);
+    CHECK(ids(facts) == Ids{id});
+  }
+}
+
+TEST_CASE("Backup Exec: a few ICMP answers of a router stand for the ports that got none", "[doctor]") {
+  for (const auto& [state, id] : std::vector<std::pair<PortState, std::string>>{
+           {PortState::TurnedBack, "no_route"}, {PortState::Prohibited, "port_prohibited"}}) {
+    BackupExecFacts facts = nothing_answers();
+    set(facts, 20000, 20003, state);
+    CHECK(ids(facts) == Ids{id});
+  }
+}
+
+TEST_CASE("Backup Exec: what is said of one port does not hide what is wrong with the others", "[doctor]") {
+  const std::string closed = "backup_exec_port_closed";
+  for (const PortState state : {PortState::Forbidden, PortState::Unreachable, PortState::TurnedBack}) {
+    BackupExecFacts facts = nothing_answers();
+    set(facts, 10000, 10000, state);
+    CHECK(ids(facts) == Ids{closed, closed, "other_direction_unchecked"});
+  }
+  BackupExecFacts facts = nothing_answers();
+  set(facts, 10000, 10000, PortState::Prohibited);
+  CHECK(ids(facts) == Ids{"port_prohibited", closed, "other_direction_unchecked"});
+}
+
+TEST_CASE("Backup Exec: a firewall here that bars one port is said beside what keeps the others away",
+          "[doctor]") {
+  BackupExecFacts facts = nothing_answers();
+  set(facts, 10000, 10000, PortState::Forbidden);
+  set(facts, 20000, 20003, PortState::Prohibited);
+  const auto findings = conclude_backup_exec(facts);
+  REQUIRE(findings.size() == 2);
+  CHECK(findings.front().cause == "this machine's own firewall forbids TCP 10000 of files.example");
+  CHECK(findings.back().cause == "a firewall on the way refuses files.example");
+  set(facts, 20000, 20024, PortState::Absent);
+  CHECK(ids(facts) == Ids{"port_forbidden_here", "host_absent"});
+}
+
+TEST_CASE("Backup Exec: a machine that is not there is not said to drop packets", "[doctor]") {
+  BackupExecFacts facts = nothing_answers();
+  set(facts, 1, 65535, PortState::Absent);
+  const auto findings = conclude_backup_exec(facts);
+  REQUIRE(findings.size() == 1);
+  CHECK(findings.front().cause == "nothing answers at files.example in the local network");
+  CHECK(findings.front().advice.find("switched on") != std::string::npos);
+}
+
+TEST_CASE("Backup Exec: the other end is named without a port, and an IPv6 address with brackets or without",
+          "[doctor]") {
+  for (const char* const host : {"files.example", "192.0.2.7", "::1", "2001:db8::7", "fe80::1%eth0"})
+    CHECK(host_alone(host).value() == host);
+  CHECK(host_alone("[::1]").value() == "::1");
+  for (const char* const text : {"files.example:10000", "192.0.2.7:10000", "[::1]:10000", "[::1", "[]",
+                                 "https://files.example", "files.example:"}) {
+    const auto refused = host_alone(text);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code() == Errc::UsageInvalid);
+    CHECK(refused.error().message().find("give the host alone; the ports are Backup Exec's") !=
+          std::string::npos);
   }
 }
 
@@ -292,9 +353,9 @@ TEST_CASE("Backup Exec: a fixed port that is refused is closed, whoever has it",
 
 TEST_CASE("Port probe: a state is called the same at both ends, and one of a later version is unreachable",
           "[doctor]") {
-  for (const PortState state :
-       {PortState::Open, PortState::Refused, PortState::Dropped, PortState::Silent, PortState::Foreign,
-        PortState::Unreachable, PortState::TurnedBack, PortState::Prohibited, PortState::Forbidden})
+  for (const PortState state : {PortState::Open, PortState::Refused, PortState::Dropped, PortState::Silent,
+                                PortState::Foreign, PortState::Unreachable, PortState::TurnedBack,
+                                PortState::Prohibited, PortState::Forbidden, PortState::Absent})
     CHECK(port_state_of(state_name(state)) == state);
   CHECK(port_state_of("sideways") == PortState::Unreachable);
 }

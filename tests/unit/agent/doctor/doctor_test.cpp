@@ -98,6 +98,17 @@ TEST_CASE("Doctor: a firewall that answers by ICMP is told from a missing route"
   CHECK(findings.front().cause.find("router or firewall") != std::string::npos);
 }
 
+TEST_CASE("Doctor: a gateway's address in the local network at which nothing answers is no filtered port",
+          "[doctor]") {
+  GatewayFacts facts = healthy();
+  facts.addresses = {{"192.0.2.1:443", Reach::NoRoute, "nothing answers", false, true}};
+  const auto findings = conclude_gateway(facts);
+  REQUIRE(ids(findings) == Ids{"host_absent"});
+  CHECK(findings.front().cause == "nothing answers at 192.0.2.1:443 in the local network");
+  facts.addresses.push_back({"198.51.100.1:443", Reach::Silent, "no answer within 2 s"});
+  CHECK(ids(conclude_gateway(facts)) == Ids{"port_filtered"});
+}
+
 TEST_CASE("Doctor: a portal that shuts 443 out shows itself on port 80", "[doctor]") {
   GatewayFacts facts = healthy();
   facts.addresses = {{"192.0.2.1:443", Reach::Silent, "none"}};

@@ -37,6 +37,7 @@ TEST_CASE("Doctor: a target's trouble is told by its reason, and gone when a str
                                           {"target_address_forbidden", "target_not_allowed"},
                                           {"target_refused", "target_refused"},
                                           {"target_timed_out", "target_unreachable"},
+                                          {"target_unreachable", "target_unreachable"},
                                           {"target_name_unresolved", "target_unreachable"},
                                           {"socket_failed", "target_half_open"}}) {
     const auto findings = conclude_targets({db(trouble(reason))}, kUnknown, kNow);
@@ -44,6 +45,14 @@ TEST_CASE("Doctor: a target's trouble is told by its reason, and gone when a str
     CHECK_FALSE(is_healthy(findings));
   }
   CHECK(conclude_targets({db()}, kUnknown, kNow).empty());
+}
+
+TEST_CASE("Doctor: of a target without a way to it, its machine is to be looked at as well as the way",
+          "[doctor]") {
+  const auto findings = conclude_targets({db(trouble("target_unreachable"))}, kUnknown, kNow);
+  REQUIRE(ids(findings) == Ids{"target_unreachable"});
+  CHECK(findings.front().advice.find("whether the target's machine runs at that address") !=
+        std::string::npos);
 }
 
 TEST_CASE("Doctor: a target's trouble of more than ten minutes ago is a note, which states its age",
