@@ -6,32 +6,33 @@ All in one run over the same line, which is checked against theory first. bench/
 from __future__ import annotations
 
 import argparse
-import itertools
-import json
+import shlex
 import signal
-import statistics
 import sys
 import tempfile
+import time
 from pathlib import Path
+from typing import Optional
 
-from wan_peers import PEERS, Culvert, PairError, Plain, Sampler, prove_line
-from honesty import BUFFERS, line_load
+from wan_crowd import prove_crowd
+from wan_file import Results, all_runs, in_order
+from wan_peers import PEERS, PairError, prove_line
+from wan_plan import (CONGESTIONS, Item, Settings, cells_of, cores_of, default_budget, in_waves, items_of, seconds_of,
+                      short_cells)
+from wan_report import BARS, crowd_words, judge, print_cell, write_results
+from wan_runs import Wave, crowded_out, was_disturbed
 from local import machine, say
-from wan_line import FAR, LineShape, WanLine
-
-# (RTT ms, loss, Mbit/s, congestion control): what fits into ten minutes and shows every kind of cell.
-SHORT = [(80, 0, 400, "cubic"), (80, 0.001, 400, "cubic"), (20, 0.01, 100, "cubic"), (80, 0.001, 400, "bbr")]
-RTTS, LOSSES, RATES, CONGESTIONS = (20, 80, 200), (0, 0.001, 0.01), (100, 400), ("cubic", "bbr")
-BARS = {"of_link": 0.9, "of_plain_times_lanes": 0.9, "never_below_plain": 0.97, "most_lanes": 32, "runs": 5, "seconds": 30,
-        "warm_up": 30}
+from wan_line import FAR, LineShape, Turn, WanLine
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0],
-                                     epilog="example: ./dev bench wan --rtt 80 --loss 0.1 --rate 400 --congestion cubic --runs 5")
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n  ./dev bench wan --rtt 80 --loss 0.1 --rate 400 --congestion cubic --runs 5\n"
+               "  ./dev bench wan --full --continue --json full.json --results bench/WAN.md")
     parser.add_argument("--full", action="store_true",
-                        help=f"all 36 cells, those with loss {BARS['runs']} times {BARS['seconds']} s: what the bars want; "
-                        "about 23 hours")
+                        help=f"all 36 cells, those with loss {BARS['runs']} times {BARS['seconds']} s after {BARS['warm_up']} s "
+                        "as the bars want (other peers once), side by side: four and a half hours on two idle cores")
     parser.add_argument("--rtt", type=float, nargs="+", help="ms; any of the four chooses all cells that fit (default: a few)")
     parser.add_argument("--loss", type=float, nargs="+", help="per cent of the packets, each way")
     parser.add_argument("--rate", type=float, nargs="+", help="Mbit/s")
@@ -42,130 +43,154 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=int, help="measured in each run (default 5, with --full 30)")
     parser.add_argument("--warm-up", type=float, help="seconds before, or 20 RTT if that is more (default 4, with --full 30)")
     parser.add_argument("--seed", type=int, default=1, help="of the losses (default 1)")
-    parser.add_argument("--json", type=Path, help="write all figures there")
+    parser.add_argument("--budget", type=float, metavar="CORES", help="run side by side what is expected to take so many cores; "
+                        "0: one run after the other (default 0, with --full 0.8 of the machine's)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there, after every run")
+    parser.add_argument("--continue", dest="may_continue", action="store_true",
+                        help="FILE may exist: measure only what it lacks, and show all that is in it")
+    parser.add_argument("--again", action="store_true",
+                        help="with --continue: make those runs anew whose line was late or whose machine was busy")
+    parser.add_argument("--results", type=Path, metavar="FILE", help="write the matrix there as markdown, as bench/WAN.md has it")
     arguments = parser.parse_args()
-    arguments.runs = arguments.runs or (BARS["runs"] if arguments.full else 1)
-    arguments.seconds = arguments.seconds or (BARS["seconds"] if arguments.full else 5)
-    arguments.warm_up = arguments.warm_up or (BARS["warm_up"] if arguments.full else 4)
+    if arguments.may_continue and not arguments.json:
+        parser.error("--continue needs --json FILE, the file to be continued")
+    if arguments.again and not arguments.may_continue:
+        parser.error("--again needs --continue")
+    if arguments.budget is None:
+        arguments.budget = default_budget() if arguments.full else 0
     return arguments
+
+
+def settings_of(arguments: argparse.Namespace) -> Settings:
+    def chosen(key: str, short: int):
+        return getattr(arguments, key) or (BARS[key] if arguments.full else short)
+    runs = chosen("runs", 1)
+    return Settings(runs=runs, other_runs=1 if arguments.full else runs, seconds=chosen("seconds", 5),
+                    warm_up=chosen("warm_up", 4), seed=arguments.seed, fresh=arguments.budget > 0)
 
 
 def chosen_cells(arguments: argparse.Namespace) -> list[LineShape]:
     chosen = (arguments.rtt, arguments.loss, arguments.rate, arguments.congestion)
-    if not arguments.full and not any(chosen):
-        cells = SHORT
-    else:
-        losses = [loss / 100 for loss in arguments.loss] if arguments.loss else LOSSES
-        cells = itertools.product(arguments.rtt or RTTS, losses, arguments.rate or RATES, arguments.congestion or CONGESTIONS)
-    return [LineShape(rtt_ms=rtt, rate_mbit=rate, loss=loss, congestion=congestion) for rtt, loss, rate, congestion in cells]
+    return cells_of(*chosen) if arguments.full or any(chosen) else short_cells()
 
 
-def measure_one(load, peer: Plain, shape: LineShape, streams: int, arguments: argparse.Namespace) -> dict:
-    warm_up_ms = max(int(arguments.warm_up * 1000), int(20 * shape.rtt_ms))
-    carried = Sampler(lambda: peer.line.stats()["up"]["bytes"], period=0.2)
-    with Sampler(peer.lanes) as lanes, carried:
-        result = load.run("steady", [peer.to], streams=streams, seconds=arguments.seconds, warm_up_ms=warm_up_ms)
-    window = (result["from_us"], result["to_us"])
-    # The sink can be given within the window what crossed the line before it and waited for a lost packet.
-    result["sink_mbit_per_s"], result["wire_mbit_per_s"] = result["mbit_per_s"], carried.rate(*window) * 8 / 1e6
-    result["mbit_per_s"] = min(result["sink_mbit_per_s"], result["wire_mbit_per_s"])
-    result["lanes"] = lanes.mean(*window) if isinstance(peer, Culvert) else streams
-    if isinstance(peer, Culvert):
-        peer.check_congestion()
-    return result
+def is_wanted(run: Optional[dict], again: bool) -> bool:
+    return run is None or (again and was_disturbed(run))
 
 
-def measure_cell(line: WanLine, shape: LineShape, arguments: argparse.Namespace) -> dict:
-    """All peers take turns, in another order every run, for the losses of one run are not those of the next."""
-    runs = arguments.runs if shape.loss else 1
-    cell = {"shape": vars(shape), "queue_bytes": shape.queue_bytes(), "runs": []}
-    line.shape(shape)
-    with tempfile.TemporaryDirectory(prefix="culvert-bench-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        load = line_load(line, folder)
-        peers = []
-        try:
-            for key in arguments.peers:
-                peers.append(PEERS[key](line, load, folder / key))
-            for number in range(runs):
-                say(f"{shape}: run {number + 1} of {runs}")
-                turn = number % len(peers)
-                run = {}
-                for streams in arguments.streams:
-                    for peer in peers[turn:] + peers[:turn]:
-                        run.setdefault(str(streams), {})[peer.name] = measure_one(load, peer, shape, streams, arguments)
-                cell["runs"].append(run)
-        finally:
-            for peer in reversed(peers):
-                peer.stop()
-            load.stop()
-    return cell
+def time_words(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes >= 90:
+        return f"{minutes // 60} h {minutes % 60:02} min"
+    return f"{minutes} min" if minutes > 1 else f"{seconds:.0f} s"
 
 
-def median(cell: dict, streams: int, peer: str, key: str = "mbit_per_s") -> float:
-    return statistics.median(run[str(streams)][peer][key] for run in cell["runs"])
+class Bench:
+    """Measures what the file lacks. `steps` are waves side by side, or the runs of a cell one after the other."""
+
+    def __init__(self, results: Results, steps: list[list[Item]], settings: Settings):
+        self.results, self.steps, self.settings = results, steps, settings
+        self._began, self._planned = time.monotonic(), 0.0
+
+    def left(self, after: int) -> str:
+        """As the plan has it, corrected by how the steps so far kept to it, with runs that had to be made again."""
+        passed = time.monotonic() - self._began
+        pace = passed / self._planned if self._planned else 1
+        return f"about {time_words(seconds_of(self.steps[after:], self.settings) * pace)} left"
+
+    def measure(self) -> None:
+        for number, items in enumerate(self.steps):
+            if self.settings.fresh:
+                say(f"wave {number + 1} of {len(self.steps)}: {len(items)} run{'s' * (len(items) > 1)} on "
+                    f"{items[0].shape.congestion}, {sum(map(cores_of, items)):.2f} cores; {self.left(number)}")
+                self._side_by_side(items)
+            else:
+                self._one_by_one(items, self.left(number))
+            self._planned += seconds_of([items], self.settings)
+
+    def _one_by_one(self, items: list[Item], left: str) -> None:
+        told: set[int] = set()
+
+        def begins(item: Item) -> None:
+            if item.number not in told:
+                told.add(item.number)
+                say(f"{item.shape}: run {item.number + 1} of {max(i.number for i in items) + 1}; {left} at its first run")
+
+        Wave([items], self.settings, begins).run(self.results.keep, self._failed)
+        if not self.results.continued:  # Else all are shown at the end, with those of before.
+            print_cell(self.results.cell(items[0].shape))
+
+    def _side_by_side(self, items: list[Item]) -> None:
+        found: dict[Item, dict] = {}
+        again: dict[Item, dict] = {}
+
+        def failed(item: Item, error: Exception) -> None:
+            if len(items) == 1:
+                self._failed(item, error)
+            again[item] = {"failed": str(error)}
+
+        wave = Wave([[item] for item in items], self.settings)
+        wave.run(found.__setitem__, failed)
+        for item, result in found.items():
+            if len(items) > 1 and crowded_out(result, wave.own_cores):
+                # Not into the file: who continues it would take it for measured.
+                again[item] = {key: result[key] for key in ("mbit_per_s", "late_us", "idle")}
+            else:
+                self.results.keep(item, result | {"beside": len(items) - 1, "own_cores": wave.own_cores})
+        for item, first in again.items():
+            why = first.get("failed") or f"late by {first['late_us']:.0f} us on average, {first['idle'] * 100:.0f} % idle"
+            say(f"again, alone: {item} ({why})")
+            Wave([[item]], self.settings).run(
+                lambda item, result, first=first: self.results.keep(item, result | {"beside": 0, "again": first}), self._failed)
+
+    @staticmethod
+    def _failed(item: Item, error: Exception) -> None:
+        raise PairError(f"{item}: {error}") from error
 
 
-def print_cell(cell: dict, streams: list[int], peers: list[str]) -> None:
-    shape = LineShape(**cell["shape"])
-    print(f"\n{shape}, queue {cell['queue_bytes'] / 1e6:.2f} MB, median of {len(cell['runs'])}")
-    print(f"  {'Mbit/s':<12}" + "".join(f"{f'{n} stream' + 's' * (n > 1):>14}{'lanes':>7}{'x plain':>9}{'to 90 %':>9}"
-                                        for n in streams))
-    for peer in peers:
-        text = f"  {peer:<12}"
-        for n in streams:
-            speed = median(cell, n, peer)
-            beside = f"{speed / max(median(cell, n, Plain.name), 0.01):.2f}" if Plain.name in peers else "-"
-            text += f"{speed:>14.1f}{median(cell, n, peer, 'lanes'):>7.3g}{beside:>9}{median(cell, n, peer, 'ramp_s'):>7.1f} s"
-        print(text, flush=True)
-
-
-def bars_of(cell: dict) -> list:
-    """(what, measured, least): the bars of one stream in one cell, in Mbit/s."""
-    shape = LineShape(**cell["shape"])
-    ours, plain, link = median(cell, 1, Culvert.name), median(cell, 1, Plain.name), BARS["of_link"] * shape.rate_mbit
-    found = [(f"{shape}: not below plain TCP", ours, min(BARS["never_below_plain"] * plain, link))]
-    if shape.congestion == "bbr" or shape.loss == 0:
-        found.append((f"{shape}: fills the link", ours, link))
-    else:
-        lanes = min(median(cell, 1, Culvert.name, "lanes"), BARS["most_lanes"])
-        found.append((f"{shape}: {lanes:.3g} lane{'s' if lanes != 1 else ''} as so many connections", ours,
-                      min(BARS["of_plain_times_lanes"] * lanes * plain, link)))
-    return found
-
-
-def judge(result: dict, arguments: argparse.Namespace) -> bool:
-    met = True
-    print()
-    for cell in result["cells"]:
-        for what, measured, least in bars_of(cell):
-            is_met = measured >= least
-            met = met and is_met
-            result["bars"].append([what, measured, least, is_met])
-            print(f"{'met   ' if is_met else 'MISSED'}  {what}: {measured:.1f} (>= {least:.1f} Mbit/s)")
-    if arguments.runs < BARS["runs"] or any(getattr(arguments, key) < BARS[key] for key in ("seconds", "warm_up")):
-        print(f"Shorter than the bars want (cells with loss: {BARS['runs']} runs of {BARS['seconds']} s after "
-              f"{BARS['warm_up']} s, for lanes still grow and young ones are fast until their first loss): an indication.")
-    return met
+def prove(arguments: argparse.Namespace, most_lines: int) -> list[str]:
+    """The head of the table: what was found about the line, alone and in a crowd. PairError when it is not honest."""
+    with WanLine(arguments.seed) as line, tempfile.TemporaryDirectory(prefix="culvert-bench-") as folder:
+        found = [prove_line(line, Path(folder))]
+        kernel = "; ".join(f"{key} = {value}" for key, value in line.kernel.items())
+    if arguments.budget > 0 and not found[0].faults:
+        found.append(prove_crowd(arguments.budget, most_lines))
+    print(f"far end {FAR}; seed {arguments.seed}; queue 1 BDP; {kernel}", flush=True)
+    faults = [fault for honesty in found for fault in honesty.faults]
+    if faults:
+        raise PairError(f"the line is not what it says: {'; '.join(faults)}")
+    return [finding for honesty in found for finding in honesty.findings]
 
 
 def main() -> int:
     arguments = parse_arguments()
-    result = {"machine": machine(), "kernel": BUFFERS, "seed": arguments.seed, "cells": [], "bars": []}
-    with WanLine(arguments.seed) as line, tempfile.TemporaryDirectory(prefix="culvert-bench-") as folder:
-        honesty = prove_line(line, Path(folder))
-        result["honesty"] = honesty.findings
-        print(f"far end {FAR}; seed {arguments.seed}; queue 1 BDP; " + "; ".join(f"{k} = {v}" for k, v in line.kernel.items()))
-        if honesty.faults:
-            return 1
-        for shape in chosen_cells(arguments):
-            cell = measure_cell(line, shape, arguments)
-            result["cells"].append(cell)
-            print_cell(cell, arguments.streams, [PEERS[key].name for key in arguments.peers])
-    judged = {"plain", "culvert"} <= set(arguments.peers) and 1 in arguments.streams
-    met = judge(result, arguments) if judged else True
-    if arguments.json:
-        arguments.json.write_text(json.dumps(result, indent=2) + "\n")
+    settings, here = settings_of(arguments), machine()
+    results = Results(arguments.json, here, settings, arguments.may_continue)
+    lacking = [[item for item in items_of(shape, arguments.streams, arguments.peers, settings)
+                if is_wanted(results.run_of(item), arguments.again)] for shape in chosen_cells(arguments)]
+    steps = in_waves(sum(lacking, []), arguments.budget) if settings.fresh else [items for items in lacking if items]
+    if steps:
+        say(f"{sum(map(len, steps))} runs to make, about {time_words(seconds_of(steps, settings))}")
+        with Turn.join():  # No other bench comes in between two lines of ours.
+            piece = {"date": here["date"], "load_before": here["load_before"], "budget": arguments.budget,
+                     "command": shlex.join(["./dev", "bench", "wan", *sys.argv[1:]]),
+                     "honesty": prove(arguments, max(map(len, steps)))}
+            results.data["pieces"].append(piece)
+            try:
+                Bench(results, steps, settings).measure()
+            except (KeyboardInterrupt, SystemExit):
+                if arguments.json:
+                    say(f"broken off; {arguments.json} keeps the {len(all_runs(results.cells))} runs that ended, "
+                        "the same with --continue makes the rest")
+                raise
+    if settings.fresh or results.continued:
+        for cell in in_order(results.cells):
+            print_cell(cell)
+        print("\n" + crowd_words(results.data))
+    met = judge(results.data, settings)
+    results.write()
+    if arguments.results:
+        write_results(arguments.results, results.data, settings)
     return 0 if met else 1
 
 
@@ -176,3 +201,5 @@ if __name__ == "__main__":
     except PairError as error:
         print(f"bench: {error}", file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

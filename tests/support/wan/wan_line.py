@@ -53,11 +53,25 @@ def unavailable() -> Optional[str]:
 
 
 class Turn:
-    """The machine's list of allowed congestion controls, ours until close(). One line at a time: two that set it would
-    spoil each other's figures. What it was is kept in a file, so that a run that was killed does not change it for good.
+    """The machine's list of allowed congestion controls, ours until the last line of this process has left. Two processes
+    that set it would spoil each other's figures, so another one waits; lines of one process share it as long as they are
+    of the same congestion control. What it was is kept in a file, so that a run that was killed does not change it for good.
     """
+    _guard = threading.RLock()
+    _shared: Optional[Turn] = None
+
+    @classmethod
+    def join(cls) -> Turn:
+        """For one more line of this process, which leave()s, or as a context around several, so that no other process comes
+        in between. Waits up to TURN_SECONDS for other processes."""
+        with cls._guard:
+            if cls._shared is None:
+                cls._shared = cls()
+            cls._shared._lines += 1
+            return cls._shared
 
     def __init__(self) -> None:
+        self._lines, self._choices = 0, {}
         self._file = open(TURN, "a+", encoding="ascii")
         deadline = time.monotonic() + TURN_SECONDS
         while True:
@@ -79,10 +93,32 @@ class Turn:
         self._file.write(text)
         self._file.flush()
 
-    def close(self) -> None:
-        ALLOWED.write_text(self._before)
-        self._keep("")
-        self._file.close()
+    def choose(self, line: WanLine, congestion: str) -> None:
+        """On CUBIC nothing else is allowed, as on a kernel without BBR, so that a program without CAP_NET_ADMIN (NO_BBR)
+        cannot choose it. A namespace may choose only what the machine allows everybody: hence one choice for all lines."""
+        with self._guard:
+            others = {chosen for of, chosen in self._choices.items() if of is not line} - {congestion}
+            if others:
+                raise PairError(f"a line on {congestion} cannot run beside one on {', '.join(others)}: "
+                                "what is allowed, is allowed to all")
+            self._choices[line] = congestion
+            ALLOWED.write_text("reno cubic bbr" if congestion == "bbr" else "reno cubic")
+
+    def __enter__(self) -> Turn:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.leave(self)
+
+    def leave(self, line: object) -> None:
+        with self._guard:
+            self._choices.pop(line, None)
+            self._lines -= 1
+            if self._lines == 0:
+                ALLOWED.write_text(self._before)
+                self._keep("")
+                self._file.close()
+                Turn._shared = None
 
 
 class WanLine:
@@ -92,20 +128,24 @@ class WanLine:
         why = unavailable()
         if why is not None:
             raise PairError(f"no emulated line: {why}")
-        self._turn = Turn()
-        self._program = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", str(BIN / "wan-line"), "--seed", str(seed)],
-                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
-        first = self._program.stdout.readline()
-        if not first:
-            raise PairError(f"wan-line ended with {self._program.wait()}")
-        facts = json.loads(first)
-        self.seed, self.realtime = facts["seed"], facts["realtime"]
-        self.near = ["nsenter", f"--net=/proc/{facts['pid']}/fd/{facts['near']}"]  # Words before a command of that end.
-        self.far = ["nsenter", f"--net=/proc/{facts['pid']}/fd/{facts['far']}"]
         self.kernel: dict[str, str] = {}
         self._lock = threading.Lock()
-        # What one connection learned of the line must not help the next one.
-        self.set_kernel({"net.ipv4.tcp_no_metrics_save": "1"})
+        self._turn: Optional[Turn] = Turn.join()
+        self._program = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", str(BIN / "wan-line"), "--seed", str(seed)],
+                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        try:
+            first = self._program.stdout.readline()
+            if not first:
+                raise PairError(f"wan-line ended with {self._program.wait()}")
+            facts = json.loads(first)
+            self.seed, self.realtime = facts["seed"], facts["realtime"]
+            self.near = ["nsenter", f"--net=/proc/{facts['pid']}/fd/{facts['near']}"]  # Words before a command of that end.
+            self.far = ["nsenter", f"--net=/proc/{facts['pid']}/fd/{facts['far']}"]
+            # What one connection learned of the line must not help the next one.
+            self.set_kernel({"net.ipv4.tcp_no_metrics_save": "1"})
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> WanLine:
         return self
@@ -129,9 +169,7 @@ class WanLine:
     def shape(self, shape: LineShape) -> None:
         self.tell(f"set both delay_ms {shape.rtt_ms / 2} loss {shape.loss} rate_mbit {shape.rate_mbit} "
                   f"queue_bytes {shape.queue_bytes()}")
-        # A namespace may choose only what the machine allows everybody. On CUBIC nothing else is allowed, as on a kernel
-        # without BBR, so that a program without CAP_NET_ADMIN (NO_BBR) cannot choose it. close() puts that back.
-        ALLOWED.write_text("reno cubic bbr" if shape.congestion == "bbr" else "reno cubic")
+        self._turn.choose(self, shape.congestion)
         self.set_kernel({"net.ipv4.tcp_congestion_control": shape.congestion})
 
     def set_kernel(self, settings: dict[str, str]) -> None:
@@ -164,4 +202,6 @@ class WanLine:
                 self._program.kill()
                 self._program.wait()
         self._program.stdout.close()
-        self._turn.close()
+        if self._turn is not None:
+            self._turn.leave(self)
+            self._turn = None
