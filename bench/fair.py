@@ -30,7 +30,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=100, help="Mbit/s (default 100)")
     parser.add_argument("--loss", type=float, default=0, help="per cent (default 0)")
     parser.add_argument("--congestion", choices=("cubic", "bbr"), default="bbr",
-                        help="default bbr: CUBIC fills every queue, and then nothing on that line is fast")
+                        help="default bbr")
     parser.add_argument("--peers", choices=list(PEERS), nargs="+", default=list(PEERS))
     parser.add_argument("--seconds", type=int, default=15, help="measured (default 15)")
     parser.add_argument("--warm-up", type=float, default=5, help="seconds before (default 5)")

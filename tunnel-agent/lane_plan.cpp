@@ -1,6 +1,7 @@
 #include "tunnel-agent/lane_plan.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace culvert {
 namespace {
@@ -15,6 +16,8 @@ constexpr Duration kDialTime = 15s;  ///< For all lanes of a step to come up.
 constexpr int kWindowsJudged = 3;
 constexpr std::size_t kBaseWindows = 5;
 constexpr Duration kFirstRetry = 1s;
+constexpr Duration kFirstRetryWhenFlat = 15s;
+constexpr double kFlat = 0.08;  ///< Lanes that are held back by losses scatter by more.
 constexpr Duration kLongestRetry = 5min;
 constexpr Duration kIdleAfter = 30s;
 constexpr Duration kLately = 500ms;  ///< Or four round trips.
@@ -135,6 +138,7 @@ void LanePlan::take_step(const LineLoad& load, Instant now) {
   step_ = std::min(std::max({std::size_t{1}, count_ / 2, proven}), most_ - count_);
   remembered_ = 1;
   windows_judged_ = 0;
+  is_flat_ = true;
   enter(Phase::Growing, load, now);
 }
 
@@ -156,12 +160,17 @@ void LanePlan::judge(const LineLoad& load, Instant now) {
     retry_after_ = {};
     return take_step(load, now);
   }
+  is_flat_ = is_flat_ && std::abs(*rate - base_rate_) < kFlat * base_rate_;
   if (++windows_judged_ == kWindowsJudged) give_up_step(load, now);
 }
 
+/// A trial is not free: the lanes that stay need round trips to take back what the others had. A line that
+/// moves the same with more lanes is full, and few trials are enough to notice that it has changed.
 void LanePlan::give_up_step(const LineLoad& load, Instant now) {
+  const bool full = is_flat_ && windows_judged_ == kWindowsJudged;
   step_ = 0;
-  retry_after_ = std::clamp(retry_after_ * 2, kFirstRetry, kLongestRetry);
+  retry_after_ = full ? std::clamp(retry_after_ * 4, kFirstRetryWhenFlat, kLongestRetry)
+                      : std::clamp(retry_after_ * 2, kFirstRetry, kLongestRetry);
   next_try_ = now + retry_after_;
   enter(Phase::Base, load, now);
 }

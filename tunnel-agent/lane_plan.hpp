@@ -58,6 +58,7 @@ class LanePlan {
   std::size_t step_ = 0;        ///< On trial beside them.
   std::size_t remembered_ = 1;  ///< Worth it before the line fell idle.
   int windows_judged_ = 0;
+  bool is_flat_ = true;             ///< In every window judged the step made no difference.
   std::vector<double> base_rates_;  ///< Of the latest windows with count_ lanes, bytes a second.
   double base_rate_ = 0;            ///< Their median.
   Duration retry_after_{};

@@ -35,7 +35,7 @@ void Lane::note_sent(const FrameHeader& header, Instant now) {
 
 void Lane::note_processed(std::size_t frame_size, Instant now) {
   if (processed_ == receipt_sent_) {
-    receipt_deadline_ = now + std::clamp(round_trip_ / 8, kReceiptDelay, kMostReceiptDelay);
+    receipt_deadline_ = now + std::clamp(round_trip_ / 16, kReceiptDelay, kMostReceiptDelay);
     receipt_timed_ = false;
   }
   ++processed_;
@@ -64,6 +64,7 @@ void Lane::measure(Instant sent_at, Instant now) {
   }
   least_[0] = std::min(least_[0], sample);
   least_ever_ = least_ever_ == Duration{} ? sample : std::min(least_ever_, sample);
+  window_least_ = window_least_ == Duration{} ? sample : std::min(window_least_, sample);
   const Duration passed = now - rate_since_;
   if (passed < std::max(kRateWindow, round_trip_)) return;
   const double sampled = static_cast<double>(rate_bytes_) / std::chrono::duration<double>(passed).count();
@@ -74,6 +75,10 @@ void Lane::measure(Instant sent_at, Instant now) {
   } else if (rate_ > 0) {
     rate_ = std::max(sampled, rate_);
   }
+  // Whose bulk is held has next to nothing waiting at this end.
+  const Duration own = line_queue_.holds() ? Duration{} : own_waiting();
+  line_queue_.observe(std::max(window_least_ - own, least_ever_), least_ever_, rate_, now);
+  window_least_ = {};
   was_hungry_ = false;
   rate_bytes_ = 0;
   rate_since_ = now;
@@ -108,16 +113,22 @@ Duration Lane::least_round_trip() const {
   return least_[1] > Duration{} ? std::min(least_[0], least_[1]) : least_[0];
 }
 
-Duration Lane::line_round_trip() const {
-  if (recent_rate_ == 0) return least_round_trip();
+/// How long what waits at this end takes, sealed or in the kernel; the least round trip at most.
+Duration Lane::own_waiting() const {
+  if (recent_rate_ == 0) return {};
   // In floating point until it is bounded: a lane that has long been idle has next to no rate.
   const std::chrono::duration<double> own{static_cast<double>(seal_budget() + kernel_budget()) /
                                           recent_rate_};
-  if (own >= least_round_trip()) return least_ever_;
-  return std::max(least_ever_, least_round_trip() - std::chrono::duration_cast<Duration>(own));
+  if (own >= least_round_trip()) return least_round_trip();
+  return std::chrono::duration_cast<Duration>(own);
+}
+
+Duration Lane::line_round_trip() const {
+  return std::max(least_ever_, least_round_trip() - own_waiting());
 }
 
 bool Lane::queue_stands() const {
+  if (line_queue_.holds()) return true;
   return least_ever_ > Duration{} && line_round_trip() > least_ever_ + least_ever_ / 5 + 2ms;
 }
 

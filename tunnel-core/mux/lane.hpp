@@ -7,6 +7,7 @@
 #include "tunnel-core/base/limits.hpp"
 #include "tunnel-core/base/ring.hpp"
 #include "tunnel-core/base/time.hpp"
+#include "tunnel-core/mux/line_queue.hpp"
 #include "tunnel-core/wire/frame.hpp"
 #include "tunnel-core/wire/frame_splitter.hpp"
 
@@ -86,11 +87,14 @@ class Lane {
   Duration least_round_trip() const;
   /// The same without what waits at this end before the line: on a slow lane that takes longer than the line.
   Duration line_round_trip() const;
-  /// Even the shortest round trips are longer than the line itself: what is sent waits in a full line's
-  /// queue.
+  /// Even the shortest round trips are longer than the line itself, or bulk is held so that they are not: the
+  /// line is full.
   bool queue_stands() const;
   /// From now to the receipt of `more` further bytes. @param unknown  round trip while none was measured.
   Duration expected_delivery(std::size_t more, Duration unknown) const;
+  /// What is in flight fills the line: bulk that goes out now would make small answers wait behind it.
+  bool bulk_would_queue() const { return in_flight_bytes_ >= line_queue_.limit(); }
+  void note_held() { line_queue_.note_held(); }
   /// It could have taken more than there was: what it delivers meanwhile is no measure of what it could.
   void note_hungry() { was_hungry_ = true; }
   /// When the lane is to be suspected unless a receipt comes; none while nothing is in flight.
@@ -122,6 +126,8 @@ class Lane {
   void measure(Instant sent_at, Instant now);
 
  private:
+  Duration own_waiting() const;
+
   static constexpr std::size_t kReceiptEvery = 64 * 1024;
   static constexpr std::size_t kMostInFlight = 65536;  ///< Frames: 1 GiB of full ones, 1.5 MiB of memory.
 
@@ -135,6 +141,8 @@ class Lane {
   Duration variation_ = 0ms;    ///< Smoothed distance of samples from it (RFC 6298 §2).
   Duration least_[2] = {};      ///< Least round trips of the present and the previous period; 0: none.
   Duration least_ever_{};
+  Duration window_least_{};  ///< Least round trip since rate_since_; 0: none.
+  LineQueue line_queue_;
   Instant least_since_{};
   Instant last_progress_{};  ///< Of receipts, or since when frames wait for one.
   std::uint64_t in_flight_bytes_ = 0;

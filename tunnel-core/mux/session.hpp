@@ -295,6 +295,7 @@ class Session {
   std::string end_text_;
   Instant next_idle_check_{};
   Instant next_starved_check_{};  ///< While starved_list_ is not empty.
+  Instant awaited_until_{};       ///< Until then some stream beside bulk is taken to wait for answers.
   Instant latest_;                ///< The instant of the latest call that brought one.
   std::uint64_t opened_total_ = 0;
   std::uint64_t reset_total_ = 0;

@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::size_t kFewFrames = 4 * kMaxPayload;
 constexpr std::size_t kLeastPayload = 1024;  ///< On a slow line with one lane.
+constexpr Duration kAwaited = 10s;  ///< Who sent little beside bulk is taken to wait for answers for so long.
 
 }  // namespace
 
@@ -24,9 +25,7 @@ std::optional<Transmit> Session::poll_transmit(LaneId id, Instant now) {
     return encode(*lane, {FrameType::Drain, 0, 0, {}, drain_ms_}, {}, now);
   }
   if (auto frame = transmit_control(*lane, now)) return frame;
-  auto frame = transmit_data(*lane, now);
-  if (!frame) lane->note_hungry();
-  return frame;
+  return transmit_data(*lane, now);
 }
 
 std::size_t Session::seal_budget(LaneId id) const {
@@ -191,7 +190,15 @@ std::optional<Transmit> Session::transmit_data(Lane& lane, Instant now) {
   const auto quantum = static_cast<std::int64_t>(lane.quantum());
   const bool bulk_waits = first_usable(bulk_list_) != nullptr;
   Stream* stream = first_usable(sparse_list_);
-  if (stream == nullptr && !bulk_waits) return std::nullopt;
+  if (stream == nullptr && !bulk_waits) {
+    lane.note_hungry();
+    return std::nullopt;
+  }
+  const bool is_sparse = stream != nullptr;
+  if (!is_sparse && now < awaited_until_ && lane.bulk_would_queue()) {
+    lane.note_held();
+    return std::nullopt;
+  }
   if (stream == nullptr) {
     stream = first_usable(bulk_list_);
     while (stream->deficit <= 0) {
@@ -204,7 +211,10 @@ std::optional<Transmit> Session::transmit_data(Lane& lane, Instant now) {
     stream->deficit += static_cast<std::int64_t>(kMaxFrameSize);
   }
 
-  if (should_wait_for_better(*stream, lane)) return std::nullopt;
+  if (should_wait_for_better(*stream, lane)) {
+    lane.note_hungry();
+    return std::nullopt;
+  }
   const SendPiece piece =
       stream->send.next_frame(lane.payload_limit(lanes_.size() > 1 ? kPackBelow : kLeastPayload));
   if (!piece.bytes.empty() && piece.bytes.size() < kPackBelow) stream->packed_lane = lane.id;
@@ -212,6 +222,7 @@ std::optional<Transmit> Session::transmit_data(Lane& lane, Instant now) {
                      static_cast<std::uint16_t>(piece.bytes.size()), stream->id, piece.offset};
   stream->deficit -= static_cast<std::int64_t>(kFrameHeaderSize + piece.bytes.size());
   if (!stream->send.has_frame()) {
+    if (is_sparse && bulk_waits) awaited_until_ = now + kAwaited;
     stream->data_hook.unlink();
   } else if (stream->deficit <= 0) {
     bulk_list_.move_to_back(*stream);  // One quantum ahead of the others was its share.

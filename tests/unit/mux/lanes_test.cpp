@@ -69,14 +69,14 @@ TEST_CASE("Lane: a PING is answered with its number", "[mux]") {
 }
 
 // docs/protocol.md §7
-TEST_CASE("Receipt: goes out within 5 ms, or at once for 64 KiB of frames", "[mux]") {
+TEST_CASE("Receipt: goes out within 2 ms, or at once for 64 KiB of frames", "[mux]") {
   RawPeer peer{{.role = Role::Gateway}};
   peer.attach();
   peer.accept(2);
-  peer.pass(5ms);
+  peer.pass(2ms);
   CHECK(peer.take(FrameType::Receipt).back().header.offset == 1);
   peer.send_data(2, 0, 100);
-  peer.pass(4ms);
+  peer.pass(1ms);
   CHECK(peer.take(FrameType::Receipt).empty());
   peer.pass(1ms);
   CHECK(peer.take(FrameType::Receipt).back().header.offset == 2);

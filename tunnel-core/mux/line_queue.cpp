@@ -1,0 +1,56 @@
+#include "tunnel-core/mux/line_queue.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace culvert {
+namespace {
+
+constexpr Duration kLeastQueue = 6ms;  ///< Receipts come 2 to 5 ms apart: with less, the line would run dry.
+constexpr Duration kMostQueue = 25ms;
+constexpr Duration kOurs = 1s;  ///< Within this, or eight round trips, a queue of our own is gone.
+constexpr Duration kLongestPause = 5min;
+constexpr std::uint64_t kLeastLimit = 4096;
+constexpr int kHoldsFor = 16;  ///< Windows; a line that is full rests at times.
+constexpr int kPatience = 3;   ///< Windows that a raised limit needs to show in the queue, and one more.
+
+}  // namespace
+
+void LineQueue::observe(Duration shortest, Duration empty, double rate, Instant now) {
+  const bool held = std::exchange(held_, false);
+  holds_ = held ? kHoldsFor : std::max(holds_ - 1, 0);
+  if (now < left_until_ || rate <= 0) return;
+  const Duration wanted = std::clamp(empty / 8, kLeastQueue, kMostQueue);
+  const Duration queue = shortest - empty;
+  const bool is_long = queue > wanted + wanted / 2;
+  if (!is_long || !held) {
+    long_since_ = now;
+  } else if (now - long_since_ > std::max(8 * empty, kOurs)) {
+    return leave_alone(now);
+  }
+  if (held && !is_long) pause_ = kFirstPause;
+  if (!is_long && limit_ == kNoLimit) return;
+  if (holds_ == 0 && queue < wanted / 2) {
+    limit_ = kNoLimit;
+    return;
+  }
+  if (is_long) {
+    const double seconds = std::chrono::duration<double>(empty + wanted).count();
+    const std::uint64_t fitting = std::max(static_cast<std::uint64_t>(rate * seconds), kLeastLimit);
+    const bool at_once = limit_ == kNoLimit || queue > 4 * wanted;
+    limit_ = std::min(limit_, at_once ? fitting : std::max(fitting, limit_ / 4 * 3));
+  }
+  const bool is_short = held && queue < wanted / 2;
+  short_windows_ = is_short ? short_windows_ + 1 : 0;
+  // Not by the rate: receipts that come late, from a busy machine, would lower both in turn.
+  if (is_short) limit_ += limit_ / (short_windows_ < kPatience ? 16 : 4);
+}
+
+/// In the queue of others, who holds back only gets a smaller share.
+void LineQueue::leave_alone(Instant now) {
+  limit_ = kNoLimit;
+  left_until_ = now + pause_;
+  pause_ = std::min(2 * pause_, kLongestPause);
+}
+
+}  // namespace culvert

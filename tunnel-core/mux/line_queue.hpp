@@ -1,0 +1,44 @@
+// How much of one lane's bulk may be in flight while somebody else waits for answers. ADR 0015.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+
+#include "tunnel-core/base/time.hpp"
+
+namespace culvert {
+
+/// Congestion control fills the queue of the line's slowest hop, and what is small waits there behind what is
+/// not. This keeps the queue short without leaving the line idle: bulk in flight is held at what the line
+/// itself holds and a few milliseconds more. A queue that does not go although this end holds back is
+/// somebody else's, and is left alone.
+class LineQueue {
+ public:
+  /// One window of measuring is over; it lasts about a round trip.
+  /// @param shortest  round trip of the window, without what waits at this end; @param empty  the shortest
+  /// ever
+  /// @param rate      bytes a second that the lane delivers; 0: unknown
+  void observe(Duration shortest, Duration empty, double rate, Instant now);
+  /// Bytes in flight from which on bulk waits.
+  std::uint64_t limit() const { return limit_; }
+  /// Bulk waited because of limit().
+  void note_held() { held_ = true; }
+  /// Bulk was held back lately: the line is full.
+  bool holds() const { return holds_ > 0; }
+
+ private:
+  static constexpr std::uint64_t kNoLimit = std::numeric_limits<std::uint64_t>::max();
+  static constexpr Duration kFirstPause = 10s;
+
+  void leave_alone(Instant now);
+
+  std::uint64_t limit_ = kNoLimit;
+  bool held_ = false;
+  int holds_ = 0;          ///< Windows for which it is still called so.
+  int short_windows_ = 0;  ///< One after the other, in which the limit left the line idle.
+  Instant long_since_{};   ///< Since when the queue is long although bulk was held.
+  Instant left_until_{};
+  Duration pause_ = kFirstPause;
+};
+
+}  // namespace culvert
