@@ -56,7 +56,10 @@ void LaneDriver::read() {
       total += outcome.n;
       driver_->session().handle_bytes(id_, slab_, {slab_.data(), outcome.n}, driver_->now());
       if (!slab_.unique()) slab_ = {};
-      continue;
+      if (!stream_->engine().is_drained()) continue;
+      slab_ = {};
+      wait_readable();
+      break;
     }
     if (outcome.kind == ReadOutcome::Kind::Closed && driver_->session().is_closed(id_)) break;
     if (outcome.kind == ReadOutcome::Kind::Closed)

@@ -140,6 +140,10 @@ bool TlsEngine::wants_read_now() const {
   return transport_.unread() != 0 || SSL_pending(ssl_.get()) != 0;
 }
 
+bool TlsEngine::is_drained() const {
+  return records_ && transport_.took_little() && !records_->wants_read_now();
+}
+
 Result<void> TlsEngine::seal(ByteSpan plaintext) {
   TUNNEL_ASSERT(!plaintext.empty() && plaintext.size() <= kMaxRecordPlaintext && handshake_done_);
   if (read_error_ || transport_.write_errno() != 0) return last_error();

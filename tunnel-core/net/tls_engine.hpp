@@ -46,6 +46,9 @@ class TlsEngine {
   ReadOutcome read_some(MutableByteSpan out);
   /// True when read_some() has something to work on without the socket becoming readable.
   bool wants_read_now() const;
+  /// True when read_some() would most likely find nothing: the latest recv took all there was, and that was
+  /// little. Waiting for readiness costs no more than asking again, and is what would follow.
+  bool is_drained() const;
 
   /// Seals 1 to kMaxRecordPlaintext bytes as exactly one record into the output buffer; nothing is sent yet.
   /// The bytes are not needed afterwards. Updates our key when it is due.

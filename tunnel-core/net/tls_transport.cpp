@@ -9,6 +9,12 @@
 #include "tunnel-core/base/assert.hpp"
 
 namespace culvert {
+namespace {
+
+/// Less than this at once is no bulk.
+constexpr std::size_t kLittle = 4096;
+
+}  // namespace
 
 struct TlsTransportBio {
   static TlsTransport& of(BIO* bio) { return *static_cast<TlsTransport*>(BIO_get_data(bio)); }
@@ -144,6 +150,7 @@ ReceiveOutcome TlsTransport::receive_more() {
   bool would_block = false;
   const std::size_t n = receive(input_.get() + there, input_capacity_ - there, would_block);
   input_tail_ += n;
+  took_little_ = n != 0 && n < kLittle && n < input_capacity_ - there;
   if (n != 0) return ReceiveOutcome::Received;
   return would_block ? ReceiveOutcome::WouldBlock : ReceiveOutcome::Failed;
 }
