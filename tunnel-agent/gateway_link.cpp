@@ -195,12 +195,9 @@ void GatewayLink::set_state(SessionState state, std::string error) {
 }
 
 void GatewayLink::accept(int fd, const Forward& forward, SourceAddress source) {
-  sockaddr_storage local{};
-  socklen_t size = sizeof local;
-  ::getsockname(fd, reinterpret_cast<sockaddr*>(&local), &size);
   asio::ip::tcp::socket socket{thread_.io()};
   error_code error;
-  socket.assign(local.ss_family == AF_INET6 ? asio::ip::tcp::v6() : asio::ip::tcp::v4(), fd, error);
+  socket.assign(source.address.is_v6() ? asio::ip::tcp::v6() : asio::ip::tcp::v4(), fd, error);
   if (error) {
     ::close(fd);
     return;

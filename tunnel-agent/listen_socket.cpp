@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "tunnel-core/daemon/port_holder.hpp"
+#include "tunnel-core/net/socket_options.hpp"
 
 namespace culvert {
 
@@ -49,6 +50,7 @@ int listen_on(const IpAddress& address, std::uint16_t port, UniqueFd& out) {
   // Connections of a former run that linger in TIME_WAIT must not keep the port from us.
   ::setsockopt(fd.value(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (address.is_v6()) ::setsockopt(fd.value(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+  tune_local_socket(fd.value());  // For the connections, which inherit it.
   sockaddr_storage storage{};
   const socklen_t size = address.fill(storage, port);
   if (::bind(fd.value(), reinterpret_cast<const sockaddr*>(&storage), size) != 0) return errno;

@@ -10,7 +10,7 @@ class StreamSink {
   virtual ~StreamSink() = default;
 
   /// Takes over an accepted connection, on the thread of the listener's io_context.
-  /// @param fd       non-blocking, close-on-exec; the sink's from here on.
+  /// @param fd       non-blocking, close-on-exec, tuned as a local socket; the sink's from here on.
   /// @param forward  valid during the call.
   virtual void accept(int fd, const Forward& forward, SourceAddress source) = 0;
 };

@@ -155,6 +155,11 @@ const OpenInfo* Session::open_info(StreamId id) const {
   return stream == nullptr ? nullptr : &stream->info;
 }
 
+bool Session::is_over(StreamId id) const {
+  const Stream* const stream = find(id);
+  return stream == nullptr || stream->phase == StreamPhase::Ended;
+}
+
 std::size_t Session::prepare_read(StreamId id, std::span<MutableByteSpan> out) {
   Stream* const stream = find(id);
   if (stream == nullptr || (stream->phase != StreamPhase::Open && stream->phase != StreamPhase::Opening))

@@ -119,6 +119,8 @@ class Session {
   void reset_stream_after_delivery(StreamId id, Errc reason, std::string_view text, Instant now);
   /// Null when the stream is gone.
   const OpenInfo* open_info(StreamId id) const;
+  /// Nothing more comes but the event of its end.
+  bool is_over(StreamId id) const;
 
   /// Where the next bytes of the local socket may go. 0 spans: wait for kWritable (backpressure).
   std::size_t prepare_read(StreamId id, std::span<MutableByteSpan> out);

@@ -2,6 +2,8 @@
 
 #include <boost/asio/post.hpp>
 
+#include "tunnel-core/net/socket_options.hpp"
+
 namespace culvert {
 namespace {
 
@@ -60,18 +62,19 @@ Result<StreamId> SessionDriver::open(asio::ip::tcp::socket socket, OpenInfo info
     return id;
   }
   relays_.emplace(*id, relay);
-  relay->start(*id);
+  relay->start_reading(*id);
   schedule_flush();  // Many that are opened at once share records and system calls.
   return id;
 }
 
 void SessionDriver::accept(StreamId id, asio::ip::tcp::socket socket, const StreamLimits* limits) {
   refresh_now();
+  tune_local_socket(socket.native_handle());
   auto relay = std::make_shared<SocketRelay>(*this, std::move(socket), limits);
   if (session_.open_info(id) == nullptr) return relay->abort();
   relays_.emplace(id, relay);
   session_.accept_stream(id, relay.get(), now_);
-  relay->start(id);
+  relay->start_waiting(id);
   schedule_flush();
 }
 

@@ -55,7 +55,8 @@ class SessionDriver {
   /// Gives a lane back in order; handle_lane_closed() follows.
   void retire_lane(LaneId id);
 
-  /// Opens a stream for an accepted source. On error the socket is closed with a reset.
+  /// Opens a stream for a source, accepted on a listener that went through tune_local_socket(). On error the
+  /// socket is closed with a reset.
   /// @param limits  null: none, for good; otherwise outlives the driver.
   /// @error those of Session::open_stream().
   Result<StreamId> open(asio::ip::tcp::socket socket, OpenInfo info, const StreamLimits* limits = nullptr);

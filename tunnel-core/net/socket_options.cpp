@@ -44,6 +44,12 @@ void tune_local_socket(int fd) {
   set(fd, IPPROTO_TCP, TCP_KEEPIDLE, 60);
   set(fd, IPPROTO_TCP, TCP_KEEPINTVL, 10);
   set(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
+  reset_when_closed(fd, true);
+}
+
+void reset_when_closed(int fd, bool reset) {
+  const linger value{reset ? 1 : 0, 0};
+  ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &value, sizeof value);
 }
 
 }  // namespace culvert

@@ -46,26 +46,19 @@ bool would_block(int error) {
   return error == EAGAIN || error == EWOULDBLOCK;
 }
 
-void reset_when_closed(asio::ip::tcp::socket& socket, bool reset) {
-  error_code ignored;
-  socket.set_option(asio::socket_base::linger(reset, 0), ignored);
-}
-
 }  // namespace
 
 SocketRelay::SocketRelay(SessionDriver& driver, asio::ip::tcp::socket socket, const StreamLimits* limits)
-    : driver_(&driver), socket_(std::move(socket)), limits_(limits) {
-  error_code ignored;
-  socket_.native_non_blocking(true, ignored);
-  tune_local_socket(socket_.native_handle());
-  // From the beginning, so that the kernel resets the stream too when it closes the socket of a killed
-  // process.
-  reset_when_closed(socket_, true);
-}
+    : driver_(&driver), socket_(std::move(socket)), limits_(limits) {}
 
-void SocketRelay::start(StreamId id) {
+void SocketRelay::start_reading(StreamId id) {
   id_ = id;
   read_socket();
+}
+
+void SocketRelay::start_waiting(StreamId id) {
+  id_ = id;
+  wait_for_input();
 }
 
 void SocketRelay::handle_readable() {
@@ -178,9 +171,11 @@ void SocketRelay::write_socket() {
     if (count == 0) {
       settle(RelayDirection::Write);
       if (!session.at_end(id_)) return;
-      error_code ignored;
-      socket_.shutdown(asio::socket_base::shutdown_send, ignored);
-      return session.handle_fin_delivered(id_, driver_->now());
+      session.handle_fin_delivered(id_, driver_->now());
+      output_ended_ = true;
+      // Where that was the last of both ends, the event that closes the socket comes next, and says FIN too.
+      if (!session.is_over(id_)) ::shutdown(socket_.native_handle(), SHUT_WR);
+      return;
     }
     if (written >= kWriteAtOnce) {
       settle(RelayDirection::Write);
@@ -232,9 +227,10 @@ void SocketRelay::wait_for_room() {
   });
 }
 
-/// A socket that nobody reads (its window is full, or its end has come) still has to tell of a reset.
+/// A socket that nobody reads (its window is full, or its end has come) still has to tell of a reset, unless
+/// there is nothing left that it could undo.
 void SocketRelay::watch_for_reset() {
-  if (watching_ || driver_ == nullptr) return;
+  if (watching_ || driver_ == nullptr || (input_ended_ && output_ended_)) return;
   watching_ = true;
   socket_.async_wait(asio::socket_base::wait_error, [self = shared_from_this()](error_code error) {
     self->watching_ = false;
@@ -280,7 +276,7 @@ void SocketRelay::socket_failed(int error) {
 void SocketRelay::close() {
   driver_ = nullptr;
   leave_limits();
-  reset_when_closed(socket_, false);
+  reset_when_closed(socket_.native_handle(), false);
   error_code ignored;
   socket_.close(ignored);
 }

@@ -26,12 +26,14 @@ class SessionDriver;
 
 class SocketRelay : public std::enable_shared_from_this<SocketRelay> {
  public:
-  /// @param socket  connected; made non-blocking and tuned as a local socket.
+  /// @param socket  connected, and tuned by tune_local_socket(): itself, or the listener it was accepted on.
   /// @param limits  null: none, for good; otherwise outlives the relay's end (close() or abort()).
   SocketRelay(SessionDriver& driver, asio::ip::tcp::socket socket, const StreamLimits* limits = nullptr);
 
-  /// The stream that the socket belongs to from now on; starts reading.
-  void start(StreamId id);
+  /// The stream that the socket belongs to from now on. Whoever connects to us has mostly said something by
+  /// now, whom we have just connected to has not: the first is read at once, the other when it is readable.
+  void start_reading(StreamId id);
+  void start_waiting(StreamId id);
   StreamId id() const { return id_; }
 
   void handle_readable();  ///< Event kReadable: the stream has bytes, or the end, for the socket.
@@ -84,6 +86,7 @@ class SocketRelay : public std::enable_shared_from_this<SocketRelay> {
   std::array<std::unique_ptr<Turn>, 2> turns_;  ///< By RelayDirection; made when there is a limit.
   StreamId id_{};
   bool input_ended_ = false;
+  bool output_ended_ = false;
   bool waiting_input_ = false;
   bool waiting_room_ = false;
   bool watching_ = false;

@@ -106,6 +106,25 @@ TEST_CASE("Socket options: lanes and local sockets get their own and not each ot
   CHECK(option(local, IPPROTO_TCP, TCP_NOTSENT_LOWAT) == notsent_before);
 }
 
+TEST_CASE("Socket options: what is accepted has those of a local listener", "[net]") {
+  asio::io_context io;
+  asio::ip::tcp::acceptor listener{io, {asio::ip::address_v4::loopback(), 0}};
+  tune_local_socket(listener.native_handle());
+  asio::ip::tcp::socket source{io};
+  source.connect(listener.local_endpoint());
+  asio::ip::tcp::socket accepted = listener.accept();
+  const int local = accepted.native_handle();
+  CHECK(option(local, IPPROTO_TCP, TCP_NODELAY) == 1);
+  CHECK(option(local, SOL_SOCKET, SO_KEEPALIVE) == 1);
+  CHECK(option(local, IPPROTO_TCP, TCP_KEEPIDLE) == 60);
+  CHECK(option(local, IPPROTO_TCP, TCP_KEEPINTVL) == 10);
+  CHECK(option(local, IPPROTO_TCP, TCP_KEEPCNT) == 3);
+  asio::socket_base::linger closing;
+  accepted.get_option(closing);
+  CHECK(closing.enabled());
+  CHECK(closing.timeout() == 0);
+}
+
 TEST_CASE("AsyncEvent: wakes everybody who waits, and nobody who waits later", "[net]") {
   asio::io_context io;
   AsyncEvent event{io.get_executor()};
