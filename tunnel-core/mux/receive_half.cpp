@@ -139,6 +139,7 @@ bool ReceiveHalf::ack_is_urgent() const {
 void ReceiveHalf::note_ack_sent() {
   acked_accepted_ = buffer_.accepted();
   acked_granted_ = granted_;
+  owes_news_ = false;
 }
 
 void ReceiveHalf::discard() {

@@ -52,7 +52,11 @@ class ReceiveHalf {
   std::uint64_t accepted() const { return buffer_.accepted(); }
   std::uint64_t granted() const { return granted_; }
   std::uint64_t unused_credit() const { return granted_ - returned_ - highest_; }
-  bool has_news() const { return buffer_.accepted() != acked_accepted_ || granted_ != acked_granted_; }
+  bool has_news() const {
+    return owes_news_ || buffer_.accepted() != acked_accepted_ || granted_ != acked_granted_;
+  }
+  /// The next ACK tells something, whatever the counters say: that the stream is open, or its end delivered.
+  void owe_news() { owes_news_ = true; }
   std::size_t allocated_bytes() const { return buffer_.allocated_bytes(); }
 
   /// The local socket is gone: what arrives from now on is dropped.
@@ -83,6 +87,7 @@ class ReceiveHalf {
       false;  ///< Since then: the sender used up its credit while only missing bytes were waited for.
   std::optional<std::uint64_t> final_;
   bool fin_delivered_ = false;
+  bool owes_news_ = false;
   bool discard_ = false;
 };
 

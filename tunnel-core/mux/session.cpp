@@ -71,7 +71,7 @@ void Session::accept_stream(StreamId id, void* owner, Instant now) {
   if (stream == nullptr) return;
   stream->owner = owner;
   if (stream->phase != StreamPhase::Offered) return;  // Reset meanwhile; its event comes.
-  make_due(*stream, kOpenedDue);
+  stream->due |= kOpenedDue;
   became_open(*stream, now);
 }
 
@@ -81,8 +81,13 @@ void Session::became_open(Stream& stream, Instant now) {
   stream.open_settled = true;
   stream.pinned = {};
   stream.opening_hook.unlink();
+  const bool opener_waits = stream.receive.unused_credit() < kMinimumWindow / 2;
   stream.receive.update_credit(now, round_trip());
-  make_due(stream, kAckDue);
+  if (opener_waits) {
+    make_due(stream, kAckDue);
+  } else {
+    hold(stream, kAckDue, now);
+  }
   if (stream.receive.has_readable() || stream.receive.at_end()) signal(stream, kReadable);
   signal(stream, kWritable);
   if (stream.send.has_frame()) activate(stream);
@@ -231,9 +236,9 @@ void Session::handle_fin_delivered(StreamId id, Instant now) {
   TUNNEL_ASSERT(stream->receive.at_end());
   stream->receive.set_fin_delivered();
   stream->ack_hook.unlink();
-  make_due(*stream, kAckDue);
   note_active(*stream, now);
-  maybe_finish(*stream);
+  maybe_finish(*stream);  // Forgets nothing yet: this ACK is not receipted.
+  hold(*stream, kAckDue, now);
 }
 
 /// Both directions are done: the socket can be closed. The object stays until our ACK{FIN} is receipted
@@ -243,6 +248,7 @@ void Session::maybe_finish(Stream& stream) {
     return;
   stream.phase = StreamPhase::Ended;
   release_halves(stream);
+  if (stream.due != 0) make_due(stream, 0);  // What was held back has lost its deadline.
   signal(stream, kFinished);
   maybe_forget(stream);
 }
@@ -302,12 +308,35 @@ void Session::signal_room(Stream& stream) {
 void Session::make_due(Stream& stream, std::uint8_t flags) {
   stream.due |= flags;
   control_list_.push_back(stream);
+  release_held();
+}
+
+/// For news that nobody is in a hurry for: it goes out with whatever is next to go, within 10 ms. Mostly that
+/// is the same stream's answer or end, a moment later, and two records with all that they cost become one.
+void Session::hold(Stream& stream, std::uint8_t flags, Instant now) {
+  const bool something_goes = !control_list_.empty() || !sparse_list_.empty() || !bulk_list_.empty();
+  if (something_goes || draining()) return make_due(stream, flags);
+  stream.due |= flags;
+  stream.receive.owe_news();
+  held_.push_back(stream.id);
+  if (stream.ack_hook.linked()) return;
+  stream.deadline = now + kAckDelay;
+  ack_list_.push_back(stream);
+}
+
+void Session::release_held() {
+  for (const StreamId id : held_) {
+    Stream* const stream = find(id);
+    if (stream != nullptr && stream->due != 0) control_list_.push_back(*stream);
+  }
+  held_.clear();
 }
 
 void Session::activate(Stream& stream) {
   if (stream.data_hook.linked() || !stream.send.has_frame()) return;
   stream.deficit = 0;
   sparse_list_.push_back(stream);
+  release_held();
 }
 
 void Session::note_active(Stream& stream, Instant now) {

@@ -186,6 +186,8 @@ class Session {
   void drain(Duration timeout, Instant now);
   bool draining() const { return draining_ || peer_draining_; }
   bool peer_draining() const { return peer_draining_; }
+  /// What waits for something else to go out is due now: before end(), that the peer hears of it at all.
+  void release_held();
   /// Resets every stream and tells the peer on all lanes. No frame comes out of it afterwards but
   /// SESSION_END.
   void end(Errc reason, std::string_view text, Instant now);
@@ -209,6 +211,7 @@ class Session {
   void signal(Stream& stream, StreamSignal signal);
   void signal_room(Stream& stream);
   void make_due(Stream& stream, std::uint8_t flags);
+  void hold(Stream& stream, std::uint8_t flags, Instant now);
   void activate(Stream& stream);
   void request_ack(Stream& stream, Instant now);
   void disown(Stream& stream);
@@ -273,6 +276,7 @@ class Session {
   IntrusiveList<Stream, &Stream::resetting_hook> resetting_list_;
   IntrusiveList<Stream, &Stream::starved_hook> starved_list_;
   StreamMap streams_;
+  std::vector<StreamId> held_;  ///< Have `due` flags and are not in control_list_; others may be among them.
 
   std::uint32_t next_own_id_;
   std::uint32_t next_peer_id_;                ///< Behind the highest id the peer has opened.

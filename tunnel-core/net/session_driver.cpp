@@ -86,12 +86,15 @@ void SessionDriver::refuse(StreamId id, Errc reason, const std::string& text) {
 
 void SessionDriver::drain(Duration timeout) {
   refresh_now();
+  session_.release_held();
   session_.drain(timeout, now_);
   flush();
 }
 
 void SessionDriver::end(Errc reason, const std::string& text) {
   refresh_now();
+  session_.release_held();
+  transmit();
   session_.end(reason, text, now_);
   flush();
 }

@@ -26,12 +26,13 @@ void tune_lane_socket(int fd, const LaneSocketOptions& options);
 /// As the lane's measured rate changes.
 void set_notsent_lowat(int fd, std::size_t bytes);
 
-/// For sources and targets: TCP_NODELAY, keepalive (60 s idle, 3 probes 10 s apart), which ends connections of
-/// hosts that vanished and never those of hosts that pause, and reset_when_closed(). A listening socket passes
-/// all of it on to what it accepts, which saves six system calls for each stream.
+/// For sources and targets: TCP_NODELAY, keepalive (60 s idle, 3 probes 10 s apart), which ends connections
+/// of hosts that vanished and never those of hosts that pause, and reset_when_closed(). A listening socket
+/// passes all of it on to what it accepts, which saves six system calls for each stream.
 void tune_local_socket(int fd);
 
-/// From the beginning, so that the kernel resets the stream too when it closes the socket of a killed process.
+/// From the beginning, so that the kernel resets the stream too when it closes the socket of a killed
+/// process.
 void reset_when_closed(int fd, bool reset);
 
 }  // namespace culvert

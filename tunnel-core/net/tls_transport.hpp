@@ -55,7 +55,8 @@ class TlsTransport {
   void take(std::size_t n) { input_head_ += n; }
   /// One recv behind what is there.
   ReceiveOutcome receive_more();
-  /// The latest receive_more() brought all that the kernel had, and too little for a bulk stream to be coming.
+  /// The latest receive_more() brought all that the kernel had, and too little for a bulk stream to be
+  /// coming.
   bool took_little() const { return took_little_; }
   /// Room for `size` bytes behind what waits to be sent; commit_output() says how many of them count.
   std::byte* prepare_output(std::size_t size);

@@ -36,6 +36,7 @@ struct Lanes {
         stream = peer.session.open_stream({"target", "", kDefaultWeight}, nullptr, peer.now).value();
         peer.take(lane);
         peer.send_ack(stream.value, 0, std::uint64_t{1} << 24, 0, lane);
+        peer.session.release_held();
         peer.take(lane);
         sent[lane] = 2;  // OPEN and ACK.
         peer.pass(round_trips[lane - 1]);

@@ -93,6 +93,7 @@ StreamId RawPeer::open(std::uint64_t granted) {
   REQUIRE(id);
   take();
   send_ack(id->value, 0, granted);
+  session.release_held();
   stream_events();
   return *id;
 }
@@ -101,6 +102,7 @@ void RawPeer::accept(std::uint32_t stream) {
   send_open(stream);
   REQUIRE(has_event(StreamId{stream}, kOffered));
   session.accept_stream(StreamId{stream}, nullptr, now);
+  session.release_held();
 }
 
 std::size_t RawPeer::write(StreamId stream, std::size_t n) {

@@ -45,7 +45,8 @@ class RawPeer {
   /// Lets time pass from timer to timer, as a driver would. The peer is silent but for signs of life.
   void pass(Duration time, bool lanes_live = true);
 
-  /// Opened by the session itself and answered by the peer with `granted`.
+  /// Opened by the session itself and answered by the peer with `granted`. What the session tells of it is
+  /// due at once, here and in accept().
   StreamId open(std::uint64_t granted = 1 << 20);
   /// Opened by the peer and accepted.
   void accept(std::uint32_t stream);

@@ -14,6 +14,7 @@ StreamId open_weighted(RawPeer& peer, std::uint8_t weight) {
   REQUIRE(id);
   peer.take();
   peer.send_ack(id->value, 0, 1 << 30);
+  peer.session.release_held();
   peer.take();  // Our ACK with its first grant.
   return *id;
 }

@@ -4,6 +4,16 @@
 #include "tests/unit/mux/raw_peer.hpp"
 
 namespace culvert {
+namespace {
+
+/// As RawPeer::accept(), but what the session holds back stays so.
+void accept_as_driver(RawPeer& peer, std::uint32_t stream) {
+  peer.send_open(stream);
+  REQUIRE(peer.has_event(StreamId{stream}, kOffered));
+  peer.session.accept_stream(StreamId{stream}, nullptr, peer.now);
+}
+
+}  // namespace
 
 // docs/protocol.md §6.2
 TEST_CASE("Stream: before OPENED no more than the minimum is sent, DATA of the acceptor implies OPENED",
@@ -199,6 +209,89 @@ TEST_CASE("Stream: finished when both ends are acknowledged, forgotten when that
   peer.send_receipt(1 + sent.size());
   CHECK(peer.session.open_info(id) == nullptr);
   CHECK(peer.process.used() == 0);
+}
+
+TEST_CASE("Stream: that it is open is told with the target's first bytes, or 10 ms later", "[mux]") {
+  RawPeer peer{{.role = Role::Gateway}};
+  peer.attach();
+  accept_as_driver(peer, 2);
+  CHECK(peer.take().empty());
+  peer.write(StreamId{2}, 1);
+  const auto together = peer.take();
+  REQUIRE(together.size() == 3);
+  CHECK(together[0].header.type == FrameType::Opened);
+  CHECK(together[1].header.type == FrameType::Ack);
+  CHECK(together[2].header.type == FrameType::Data);
+  accept_as_driver(peer, 4);
+  peer.pass(kAckDelay - 1ms);
+  CHECK(peer.take(FrameType::Opened).empty());
+  peer.pass(1ms);
+  CHECK(peer.take(FrameType::Opened).size() == 1);
+}
+
+TEST_CASE("Stream: that it is open is told at once to an opener short of credit", "[mux]") {
+  RawPeer peer{{.role = Role::Gateway}};
+  peer.attach();
+  peer.send_open(2);
+  peer.send_data(2, 0, kMinimumWindow / 2 + 1);
+  peer.session.accept_stream(StreamId{2}, nullptr, peer.now);
+  CHECK(peer.take(FrameType::Opened).size() == 1);
+}
+
+TEST_CASE("Stream: that its end was delivered is told with another stream's frame, or 10 ms later", "[mux]") {
+  RawPeer peer{{.role = Role::Gateway}};
+  peer.attach();
+  peer.accept(2);
+  peer.accept(4);
+  peer.write(StreamId{4}, 1);
+  peer.take();
+  const bool finished_both = GENERATE(false, true);
+  if (finished_both) {
+    peer.session.finish_stream(StreamId{2}, peer.now);
+    peer.take();
+    peer.send_ack(2, 0, 1 << 20, kFlagFin);
+  }
+  peer.send_data(2, 0, 0, true);
+  peer.session.handle_fin_delivered(StreamId{2}, peer.now);
+  CHECK(peer.take().empty());
+  const bool beside = GENERATE(false, true);
+  if (beside) {
+    peer.write(StreamId{4}, 1);
+  } else {
+    peer.pass(kAckDelay);
+  }
+  const auto acks = peer.take(FrameType::Ack);
+  REQUIRE(acks.size() == 1);
+  CHECK(acks[0].header.stream == StreamId{2});
+  CHECK((acks[0].header.flags & kFlagFin) != 0);
+}
+
+TEST_CASE("Stream: an end whose news is held back tells it at once when the other end is over too", "[mux]") {
+  RawPeer peer{{.role = Role::Gateway}};
+  peer.attach();
+  peer.accept(2);
+  peer.session.finish_stream(StreamId{2}, peer.now);
+  peer.take();
+  peer.send_data(2, 0, 0, true);
+  peer.session.handle_fin_delivered(StreamId{2}, peer.now);
+  CHECK(peer.take().empty());
+  peer.send_ack(2, 0, 1 << 20, kFlagFin);
+  CHECK(peer.take(FrameType::Ack).size() == 1);
+  CHECK(peer.has_event(StreamId{2}, kFinished));
+}
+
+TEST_CASE("Stream: news that is held back goes out before the session ends", "[mux]") {
+  RawPeer peer{{.role = Role::Gateway}};
+  peer.attach();
+  accept_as_driver(peer, 2);
+  CHECK(peer.take().empty());
+  peer.session.release_held();
+  CHECK(peer.take(FrameType::Opened).size() == 1);
+  peer.session.drain(30s, peer.now);
+  peer.take();
+  peer.send_data(2, 0, 0, true);
+  peer.session.handle_fin_delivered(StreamId{2}, peer.now);
+  CHECK(peer.take(FrameType::Ack).size() == 1);
 }
 
 // docs/protocol.md §10
