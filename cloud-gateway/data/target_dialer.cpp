@@ -95,6 +95,11 @@ void TargetDialer::dial(TargetAddress target, Done done) {
   }
   ++running_;
   auto attempt = std::make_shared<Attempt>(*this, std::move(target), std::move(done));
+  error_code is_name;
+  const asio::ip::address literal = asio::ip::make_address(attempt->target.host, is_name);
+  if (!is_name && attempt->target.literal_permitted) {
+    return connect_only(attempt, {literal, attempt->target.port});
+  }
   asio::co_spawn(io_, run(attempt), [attempt](std::exception_ptr failure) {
     if (!failure) return;
     try {
@@ -145,6 +150,22 @@ asio::awaitable<error_code> TargetDialer::connect(std::shared_ptr<Attempt> attem
   co_await attempt->socket.async_connect(to, token);
   // Asked first: an answer that came together with the end of the time finds the socket closed.
   co_return deadline.expired() ? error_code{asio::error::timed_out} : error;
+}
+
+/// An address that an administrator wrote is the only one: no coroutine, no list, no turn of the loop.
+void TargetDialer::connect_only(std::shared_ptr<Attempt> attempt, tcp::endpoint to) {
+  auto deadline = std::make_unique<Deadline>(attempt->io.get_executor(), attempt->timeout, [attempt] {
+    error_code ignored;
+    attempt->socket.close(ignored);
+  });
+  attempt->socket.async_connect(to, [attempt, deadline = std::move(deadline)](error_code error) {
+    if (deadline->expired()) error = asio::error::timed_out;
+    if (error) {
+      attempt->finish(describe(attempt->target, error));
+    } else {
+      attempt->finish(std::move(attempt->socket));
+    }
+  });
 }
 
 asio::awaitable<void> TargetDialer::run(std::shared_ptr<Attempt> attempt) {

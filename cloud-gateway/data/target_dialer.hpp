@@ -60,6 +60,7 @@ class TargetDialer {
                                                                    boost::asio::ip::tcp::endpoint to,
                                                                    Duration share);
   static boost::asio::awaitable<void> run(std::shared_ptr<Attempt> attempt);
+  static void connect_only(std::shared_ptr<Attempt> attempt, boost::asio::ip::tcp::endpoint to);
 
   boost::asio::io_context& io_;
   DialBudget& budget_;
