@@ -20,7 +20,6 @@ constexpr Duration kKernelTime = 2ms;
 constexpr Duration kMostKernelTime = 10ms;
 constexpr Duration kFrameTime = 10ms;
 constexpr Duration kQuantumTime = 80us;
-constexpr std::size_t kLeastQuantum = kMaxFrameSize / kDefaultWeight;
 constexpr std::size_t kMostQuantum = 64 * 1024;
 
 }  // namespace
@@ -99,14 +98,16 @@ std::size_t Lane::kernel_budget() const {
 }
 
 std::size_t Lane::payload_limit(std::size_t least) const {
+  if (recent_rate_ == 0) return std::max(kPackBelow, least);
   if (rate_ == 0) return kMaxPayload;
   const double bytes = rate_ * std::chrono::duration<double>(kFrameTime).count();
   return bytes >= kMaxPayload ? kMaxPayload : std::max(static_cast<std::size_t>(bytes), least);
 }
 
-std::size_t Lane::quantum() const {
+std::size_t Lane::quantum(std::size_t payload) const {
   const double bytes = recent_rate_ * std::chrono::duration<double>(kQuantumTime).count();
-  return std::clamp(static_cast<std::size_t>(bytes), kLeastQuantum, kMostQuantum);
+  const std::size_t frame = (kFrameHeaderSize + payload) / kDefaultWeight;
+  return std::clamp(static_cast<std::size_t>(bytes), frame, kMostQuantum);
 }
 
 Duration Lane::least_round_trip() const {

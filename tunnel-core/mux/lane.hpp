@@ -76,11 +76,13 @@ class Lane {
   /// The same for what the kernel may queue unsent, a power of two. Its cap is higher: a queue that runs dry
   /// before this thread is scheduled again leaves a fast line idle.
   std::size_t kernel_budget() const;
-  /// The largest payload that takes at most 10 ms at the measured rate, between `least` and kMaxPayload.
+  /// The largest payload that takes at most 10 ms at the measured rate, between `least` and kMaxPayload; 4
+  /// KiB on a new lane, over which many streams may have to tell first what the last one lost.
   std::size_t payload_limit(std::size_t least) const;
   /// What a stream of weight 1 sends in a row, in bytes: 80 us at the measured rate. Streams of the default
   /// weight take turns by frames on slow lanes; on fast ones the far end gets large pieces for its targets.
-  std::size_t quantum() const;
+  /// @param payload  of one frame: payload_limit()
+  std::size_t quantum(std::size_t payload) const;
   /// Smoothed, with what queues on the way; 0 while unknown.
   Duration round_trip() const { return round_trip_; }
   /// Of the last 1 to 2 s; 0 while unknown.

@@ -187,7 +187,8 @@ std::optional<Transmit> Session::transmit_data(Lane& lane, Instant now) {
     }
     return nullptr;
   };
-  const auto quantum = static_cast<std::int64_t>(lane.quantum());
+  const std::size_t most = lane.payload_limit(lanes_.size() > 1 ? kPackBelow : kLeastPayload);
+  const auto quantum = static_cast<std::int64_t>(lane.quantum(most));
   const bool bulk_waits = first_usable(bulk_list_) != nullptr;
   Stream* stream = first_usable(sparse_list_);
   if (stream == nullptr && !bulk_waits) {
@@ -208,15 +209,14 @@ std::optional<Transmit> Session::transmit_data(Lane& lane, Instant now) {
       stream = first_usable(bulk_list_);
     }
   } else if (stream->deficit <= 0) {
-    stream->deficit += static_cast<std::int64_t>(kMaxFrameSize);
+    stream->deficit += static_cast<std::int64_t>(kFrameHeaderSize + most);
   }
 
   if (should_wait_for_better(*stream, lane)) {
     lane.note_hungry();
     return std::nullopt;
   }
-  const SendPiece piece =
-      stream->send.next_frame(lane.payload_limit(lanes_.size() > 1 ? kPackBelow : kLeastPayload));
+  const SendPiece piece = stream->send.next_frame(most);
   if (!piece.bytes.empty() && piece.bytes.size() < kPackBelow) stream->packed_lane = lane.id;
   FrameHeader header{FrameType::Data, piece.fin ? kFlagFin : std::uint8_t{0},
                      static_cast<std::uint16_t>(piece.bytes.size()), stream->id, piece.offset};

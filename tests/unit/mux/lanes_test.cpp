@@ -117,16 +117,16 @@ TEST_CASE("Redelivery: nothing that was receipted or accepted goes out again", "
   const StreamId id = peer.open();
   peer.attach(2);
   for (int i = 0; i < 4; ++i) {
-    peer.write(id, kMaxPayload);
+    peer.write(id, kPackBelow);
     CHECK(peer.take(FrameType::Data, 1).size() == 1);
   }
   peer.send_receipt(3, 1);  // OPEN, ACK and the first DATA.
-  peer.send_ack(2, 2 * kMaxPayload, 1 << 20, 0, 2);
+  peer.send_ack(2, 2 * kPackBelow, 1 << 20, 0, 2);
   peer.session.handle_lane_lost(LaneId{1}, peer.now);
   const auto again = peer.take(FrameType::Data, 2);
   REQUIRE(again.size() == 2);
-  CHECK(again[0].header.offset == 2 * kMaxPayload);
-  CHECK(again[1].header.offset == 3 * kMaxPayload);
+  CHECK(again[0].header.offset == 2 * kPackBelow);
+  CHECK(again[1].header.offset == 3 * kPackBelow);
 }
 
 // docs/protocol.md §6.5 and §7

@@ -80,6 +80,27 @@ TEST_CASE("Scheduler: on a slow lane streams of the default weight take turns by
 }
 
 // docs/protocol.md §9
+TEST_CASE("Scheduler: what waited for a new lane goes out in turns of 4 KiB", "[mux][schedule]") {
+  RawPeer peer;
+  peer.attach(1);
+  std::vector<StreamId> streams;
+  for (int i = 0; i < 64; ++i) streams.push_back(open_weighted(peer, kDefaultWeight));
+  peer.session.handle_lane_lost(LaneId{1}, peer.now);
+  for (const StreamId id : streams) peer.write(id, 64 * 1024);
+  peer.attach(2);
+  std::set<std::uint32_t> told;
+  std::size_t bytes = 0;
+  while (told.size() < streams.size()) {
+    const auto frame = peer.session.poll_transmit(LaneId{2}, peer.now);
+    REQUIRE(frame);
+    const auto header = decode_header(frame->head.data());
+    if (header->type == FrameType::Data) told.insert(header->stream.value);
+    bytes += kFrameHeaderSize + header->length;
+  }
+  CHECK(bytes < 64 * 5 * 1024);
+}
+
+// docs/protocol.md §9
 TEST_CASE("Scheduler: a stream that has just become busy goes before bulk", "[mux][schedule]") {
   RawPeer peer;
   peer.attach();
