@@ -1,7 +1,6 @@
 #include "tunnel-agent/lane_plan.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 namespace culvert {
 namespace {
@@ -17,9 +16,12 @@ constexpr int kWindowsJudged = 3;
 constexpr std::size_t kBaseWindows = 5;
 constexpr Duration kFirstRetry = 1s;
 constexpr Duration kFirstRetryWhenFlat = 15s;
-constexpr double kFlat = 0.08;  ///< Lanes that are held back by losses scatter by more.
+constexpr double kLeastFlat = 0.92;  ///< Lanes that are held back by losses scatter by more.
+constexpr double kMostFlat = 1.04;
 constexpr Duration kLongestRetry = 5min;
 constexpr Duration kIdleAfter = 30s;
+constexpr Duration kKeepSpare = 1min;
+constexpr Duration kFarLine = 10ms;
 constexpr Duration kLately = 500ms;  ///< Or four round trips.
 constexpr Duration kBusyInterval = 50ms;
 constexpr Duration kIdleInterval = 500ms;
@@ -43,6 +45,22 @@ std::size_t LanePlan::wanted(const LineLoad& load, Instant now) {
     base_rates_.clear();
     next_try_ = now;
   }
+  const std::size_t spare = spare_lanes(load, now);
+  LineLoad of_bulk = load;
+  of_bulk.lanes -= std::min(spare, load.lanes);
+  advance(of_bulk, now);
+  return std::min(count_ + step_ + spare, most_);
+}
+
+/// One lane more, which sessions keep free of bulk, while somebody waits for answers over a far line.
+std::size_t LanePlan::spare_lanes(const LineLoad& load, Instant now) {
+  if (load.answers_awaited && busy_) last_answers_ = now;
+  const bool wanted =
+      last_answers_ != Instant{} && now - last_answers_ < kKeepSpare && now - last_busy_ < kIdleAfter;
+  return wanted && load.round_trip >= kFarLine && count_ + step_ < most_ ? 1 : 0;
+}
+
+void LanePlan::advance(const LineLoad& load, Instant now) {
   switch (phase_) {
     case Phase::Base:
       consider_step(load, now);
@@ -61,7 +79,6 @@ std::size_t LanePlan::wanted(const LineLoad& load, Instant now) {
       judge(load, now);
       break;
   }
-  return count_ + step_;
 }
 
 void LanePlan::note_busy(const LineLoad& load, Instant now) {
@@ -135,7 +152,9 @@ void LanePlan::note_base(double rate) {
 void LanePlan::take_step(const LineLoad& load, Instant now) {
   if (count_ >= most_) return enter(Phase::Base, load, now);
   const std::size_t proven = remembered_ > count_ ? remembered_ - count_ : 0;
-  step_ = std::min(std::max({std::size_t{1}, count_ / 2, proven}), most_ - count_);
+  // Where half as many again are too many to pay, as on a line that is nearly full, fewer may.
+  const std::size_t by_rule = failed_step_ > 1 ? failed_step_ / 2 : count_ / 2;
+  step_ = std::min(std::max({std::size_t{1}, by_rule, proven}), most_ - count_);
   remembered_ = 1;
   windows_judged_ = 0;
   is_flat_ = true;
@@ -157,10 +176,11 @@ void LanePlan::judge(const LineLoad& load, Instant now) {
     base_rate_ = std::min(*rate, base_rate_ * (1 + 2 * share));
     base_rates_ = {base_rate_};
     count_ += std::exchange(step_, 0);
+    failed_step_ = 0;
     retry_after_ = {};
     return take_step(load, now);
   }
-  is_flat_ = is_flat_ && std::abs(*rate - base_rate_) < kFlat * base_rate_;
+  is_flat_ = is_flat_ && *rate > base_rate_ * kLeastFlat && *rate < base_rate_ * kMostFlat;
   if (++windows_judged_ == kWindowsJudged) give_up_step(load, now);
 }
 
@@ -168,7 +188,7 @@ void LanePlan::judge(const LineLoad& load, Instant now) {
 /// moves the same with more lanes is full, and few trials are enough to notice that it has changed.
 void LanePlan::give_up_step(const LineLoad& load, Instant now) {
   const bool full = is_flat_ && windows_judged_ == kWindowsJudged;
-  step_ = 0;
+  failed_step_ = std::exchange(step_, 0);
   retry_after_ = full ? std::clamp(retry_after_ * 4, kFirstRetryWhenFlat, kLongestRetry)
                       : std::clamp(retry_after_ * 2, kFirstRetry, kLongestRetry);
   next_try_ = now + retry_after_;

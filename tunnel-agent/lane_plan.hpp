@@ -48,15 +48,18 @@ class LanePlan {
   void give_up_step(const LineLoad& load, Instant now);
   void note_busy(const LineLoad& load, Instant now);
   void enter(Phase phase, const LineLoad& load, Instant now);
+  void advance(const LineLoad& load, Instant now);
+  std::size_t spare_lanes(const LineLoad& load, Instant now);
 
   const std::size_t most_;
   Phase phase_ = Phase::Base;
   Instant phase_since_{};
   Window window_;
   Duration round_trip_{};
-  std::size_t count_ = 1;       ///< Lanes that have proved their worth.
-  std::size_t step_ = 0;        ///< On trial beside them.
-  std::size_t remembered_ = 1;  ///< Worth it before the line fell idle.
+  std::size_t count_ = 1;        ///< Lanes that have proved their worth.
+  std::size_t step_ = 0;         ///< On trial beside them.
+  std::size_t failed_step_ = 0;  ///< The latest that did not pay; 0 when the latest did.
+  std::size_t remembered_ = 1;   ///< Worth it before the line fell idle.
   int windows_judged_ = 0;
   bool is_flat_ = true;             ///< In every window judged the step made no difference.
   std::vector<double> base_rates_;  ///< Of the latest windows with count_ lanes, bytes a second.
@@ -69,6 +72,7 @@ class LanePlan {
   std::uint64_t last_bytes_ = 0;
   Instant last_moved_{};
   Instant last_waited_{};
+  Instant last_answers_{};  ///< Somebody beside bulk waited for answers.
 };
 
 }  // namespace culvert

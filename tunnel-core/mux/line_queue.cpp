@@ -12,7 +12,6 @@ constexpr Duration kOurs = 1s;  ///< Within this, or eight round trips, a queue 
 constexpr Duration kLongestPause = 5min;
 constexpr std::uint64_t kLeastLimit = 4096;
 constexpr int kHoldsFor = 16;  ///< Windows; a line that is full rests at times.
-constexpr int kPatience = 3;   ///< Windows that a raised limit needs to show in the queue, and one more.
 
 }  // namespace
 
@@ -40,10 +39,13 @@ void LineQueue::observe(Duration shortest, Duration empty, double rate, Instant 
     const bool at_once = limit_ == kNoLimit || queue > 4 * wanted;
     limit_ = std::min(limit_, at_once ? fitting : std::max(fitting, limit_ / 4 * 3));
   }
-  const bool is_short = held && queue < wanted / 2;
-  short_windows_ = is_short ? short_windows_ + 1 : 0;
-  // Not by the rate: receipts that come late, from a busy machine, would lower both in turn.
-  if (is_short) limit_ += limit_ / (short_windows_ < kPatience ? 16 : 4);
+  if (!held || is_long) return;
+  if (queue >= wanted / 2) {
+    settled_ = limit_;
+  } else {
+    // Not by the rate: receipts that come late, from a busy machine, would lower both in turn.
+    limit_ += limit_ < settled_ ? std::min(limit_ / 4, settled_ - limit_) : limit_ / 16;
+  }
 }
 
 /// In the queue of others, who holds back only gets a smaller share.

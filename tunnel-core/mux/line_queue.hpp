@@ -34,9 +34,9 @@ class LineQueue {
 
   std::uint64_t limit_ = kNoLimit;
   bool held_ = false;
-  int holds_ = 0;          ///< Windows for which it is still called so.
-  int short_windows_ = 0;  ///< One after the other, in which the limit left the line idle.
-  Instant long_since_{};   ///< Since when the queue is long although bulk was held.
+  int holds_ = 0;              ///< Windows for which it is still called so.
+  std::uint64_t settled_ = 0;  ///< The latest limit that neither queued nor left the line idle.
+  Instant long_since_{};       ///< Since when the queue is long although bulk was held.
   Instant left_until_{};
   Duration pause_ = kFirstPause;
 };

@@ -365,14 +365,18 @@ Limit Session::limit() const {
 }
 
 LineLoad Session::line_load() const {
-  LineLoad load{moved_by_gone_lanes_, !sparse_list_.empty() || !bulk_list_.empty(), {}, 0, false};
+  LineLoad load{.moved_bytes = moved_by_gone_lanes_,
+                .data_waits = !sparse_list_.empty() || !bulk_list_.empty(),
+                .queue_stands = !lanes_.empty(),
+                .answers_awaited = answers_awaited(latest_)};
+  const Lane* const for_answers = lane_for_answers(latest_);
   for (const auto& [id, lane] : lanes_) {
     load.moved_bytes += lane->received_bytes + lane->delivered_bytes;
     load.lanes += lane->retiring ? 0 : 1;
     const Duration trip = lane->line_round_trip();
     if (trip > Duration{} && (load.round_trip == Duration{} || trip < load.round_trip))
       load.round_trip = trip;
-    load.queue_stands = (load.queue_stands || id == lanes_.begin()->first) && lane->queue_stands();
+    if (lane.get() != for_answers) load.queue_stands = load.queue_stands && lane->queue_stands();
   }
   return load;
 }

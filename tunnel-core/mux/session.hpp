@@ -97,7 +97,8 @@ struct LineLoad {
   bool data_waits = false;        ///< Some stream has data that no lane has taken.
   Duration round_trip{};          ///< The line's: the shortest lane's, without queues of this end.
   std::size_t lanes = 0;          ///< That are not being given back.
-  bool queue_stands = false;      ///< On every lane: the line is full.
+  bool queue_stands = false;      ///< On every lane that bulk may use: the line is full.
+  bool answers_awaited = false;   ///< Some stream beside bulk is taken to wait for answers.
 };
 
 class Session {
@@ -244,6 +245,9 @@ class Session {
   bool may_send_data(const Stream& stream, const Lane& lane) const;
   bool may_carry(const Lane& lane) const;
   bool should_wait_for_better(const Stream& stream, const Lane& lane) const;
+  bool answers_awaited(Instant now) const { return now < awaited_until_; }
+  const Lane* lane_for_answers(Instant now) const;
+  void note_answer(const Stream& stream, bool bulk_waits, Instant now);
 
   // session_lanes.cpp
   Lane* find_lane(LaneId id) const;
@@ -302,7 +306,9 @@ class Session {
   Instant next_idle_check_{};
   Instant next_starved_check_{};  ///< While starved_list_ is not empty.
   Instant awaited_until_{};       ///< Until then some stream beside bulk is taken to wait for answers.
-  Instant latest_;                ///< The instant of the latest call that brought one.
+  StreamId bulk_from_peer_{};     ///< The latest stream that brought a large piece, and when.
+  Instant bulk_received_at_{};
+  Instant latest_;  ///< The instant of the latest call that brought one.
   std::uint64_t opened_total_ = 0;
   std::uint64_t reset_total_ = 0;
   std::uint64_t late_frames_ = 0;

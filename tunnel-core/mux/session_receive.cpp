@@ -200,6 +200,10 @@ Result<void> Session::handle_data(Stream& stream, const Frame& frame, const Slab
                                           (frame.header.flags & kFlagFin) != 0, slab);
   if (!taken) return taken;
   note_active(stream, now);
+  if (frame.header.length > kPackBelow) {
+    bulk_from_peer_ = stream.id;
+    bulk_received_at_ = now;
+  }
   const bool deliverable =
       stream.receive.has_readable() || (stream.receive.at_end() && !stream.receive.fin_delivered());
   if (deliverable && stream.phase == StreamPhase::Open) signal(stream, kReadable);

@@ -11,6 +11,7 @@ namespace {
 constexpr std::size_t kFewFrames = 4 * kMaxPayload;
 constexpr std::size_t kLeastPayload = 1024;  ///< On a slow line with one lane.
 constexpr Duration kAwaited = 10s;  ///< Who sent little beside bulk is taken to wait for answers for so long.
+constexpr Duration kBeside = 100ms;  ///< Bulk of the peer that came no longer ago is still coming.
 
 }  // namespace
 
@@ -135,6 +136,8 @@ bool Session::may_send_data(const Stream& stream, const Lane& lane) const {
   if (!may_use(stream, lane) || (stream.due & kOpenDue) != 0) return false;
   if (stream.packed_lane == LaneId{} || stream.packed_lane == lane.id) return true;
   if (stream.send.next_size() >= kPackBelow || stream.send.nothing_in_flight()) return true;
+  // One gap more: from there the stream does not come back.
+  if (&lane == lane_for_answers(latest_)) return true;
   const Lane* const other = find_lane(stream.packed_lane);
   return other == nullptr || !may_carry(*other);
 }
@@ -160,6 +163,26 @@ bool Session::should_wait_for_better(const Stream& stream, const Lane& lane) con
     return other.id != lane.id && other.takes_new_frames() && other.may_send_state() &&
            may_send_data(stream, other) && other.expected_delivery(waiting, unknown) < here;
   });
+}
+
+/// Kept free of bulk while somebody waits for answers: behind lost bulk, or while BBR looks at
+/// the empty line, they would wait for round trips. Null where bulk has no other lane.
+const Lane* Session::lane_for_answers(Instant now) const {
+  if (!answers_awaited(now)) return nullptr;
+  const Lane* kept = nullptr;
+  bool others = false;
+  for (const auto& [id, lane] : lanes_) {
+    if (!lane->takes_new_frames()) continue;
+    others = kept != nullptr;
+    kept = lane.get();
+  }
+  return others ? kept : nullptr;
+}
+
+/// `stream` has sent all it had within its first turn.
+void Session::note_answer(const Stream& stream, bool bulk_waits, Instant now) {
+  const bool bulk_comes = now - bulk_received_at_ < kBeside && bulk_from_peer_ != stream.id;
+  if (bulk_waits || bulk_comes) awaited_until_ = now + kAwaited;
 }
 
 std::span<const LaneId> Session::lanes_by_delivery() {
@@ -196,9 +219,12 @@ std::optional<Transmit> Session::transmit_data(Lane& lane, Instant now) {
     return std::nullopt;
   }
   const bool is_sparse = stream != nullptr;
-  if (!is_sparse && now < awaited_until_ && lane.bulk_would_queue()) {
-    lane.note_held();
-    return std::nullopt;
+  if (!is_sparse && answers_awaited(now)) {
+    if (&lane == lane_for_answers(now)) return std::nullopt;
+    if (lane.bulk_would_queue()) {
+      lane.note_held();
+      return std::nullopt;
+    }
   }
   if (stream == nullptr) {
     stream = first_usable(bulk_list_);
@@ -222,7 +248,7 @@ std::optional<Transmit> Session::transmit_data(Lane& lane, Instant now) {
                      static_cast<std::uint16_t>(piece.bytes.size()), stream->id, piece.offset};
   stream->deficit -= static_cast<std::int64_t>(kFrameHeaderSize + piece.bytes.size());
   if (!stream->send.has_frame()) {
-    if (is_sparse && bulk_waits) awaited_until_ = now + kAwaited;
+    if (is_sparse) note_answer(*stream, bulk_waits, now);
     stream->data_hook.unlink();
   } else if (stream->deficit <= 0) {
     bulk_list_.move_to_back(*stream);  // One quantum ahead of the others was its share.

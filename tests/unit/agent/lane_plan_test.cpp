@@ -22,7 +22,7 @@ struct Line {
       const Duration step = plan.interval();
       now += step;
       if (load) moved += rate(lanes) * std::chrono::duration<double>(step).count();
-      wanted = plan.wanted({static_cast<std::uint64_t>(moved), load, 80ms, lanes, full}, now);
+      wanted = plan.wanted({static_cast<std::uint64_t>(moved), load, 80ms, lanes, full, answers}, now);
       greatest = std::max(greatest, wanted);
       if (wanted > lanes && ++waited * step > 240ms) lanes = wanted;
       if (wanted <= lanes) {
@@ -41,6 +41,7 @@ struct Line {
   std::size_t wanted = 1;
   int waited = 0;
   bool full = false;
+  bool answers = false;
 };
 
 double lossy(std::size_t lanes) {
@@ -131,6 +132,32 @@ TEST_CASE("LanePlan: a line whose queue stands is full, and is left alone", "[ag
   CHECK(line.run(60s) == 1);
 }
 
+TEST_CASE("LanePlan: one lane more while somebody beside bulk waits for answers, and for a minute after",
+          "[agent]") {
+  Line line{lossy};
+  line.full = line.answers = true;
+  CHECK(line.run(10s) == 2);
+  line.answers = false;
+  line.run(50s);
+  CHECK(line.wanted == 2);
+  line.run(20s);
+  CHECK(line.wanted == 1);
+}
+
+TEST_CASE("LanePlan: the lane for answers does not count for what lanes bring to bulk", "[agent]") {
+  std::size_t spare = 1;
+  Line line{[&spare](std::size_t lanes) { return lossy(lanes - std::min(lanes - 1, spare)); }};
+  line.answers = true;
+  line.run(30s);
+  CHECK(line.wanted == 32);
+}
+
+TEST_CASE("LanePlan: who may have one lane keeps one, whoever waits for answers", "[agent]") {
+  Line line{lossy, 1};
+  line.answers = true;
+  CHECK(line.run(60s) == 1);
+}
+
 TEST_CASE("LanePlan: a lane that moves more than 1 Gbit/s stays alone", "[agent]") {
   Line line{[](std::size_t lanes) { return 200e6 * static_cast<double>(lanes); }};
   CHECK(line.run(60s) == 1);
@@ -141,6 +168,13 @@ TEST_CASE("LanePlan: lanes are added as long as the sum rises", "[agent]") {
   line.run(60s);
   CHECK(line.wanted >= 9);
   CHECK(line.wanted <= 13);
+}
+
+TEST_CASE("LanePlan: a line that is nearly full gets the few lanes that fill it", "[agent]") {
+  Line line{[](std::size_t lanes) { return std::min(lossy(lanes), lossy(8) * 1.2); }};
+  line.run(60s);
+  CHECK(line.rate(line.lanes) > lossy(9));
+  CHECK(line.wanted <= 14);
 }
 
 TEST_CASE("LanePlan: the ceiling holds, and one lane means one lane", "[agent]") {
