@@ -21,7 +21,6 @@ constexpr double kMostFlat = 1.04;
 constexpr Duration kLongestRetry = 5min;
 constexpr Duration kIdleAfter = 30s;
 constexpr Duration kKeepSpare = 1min;
-constexpr Duration kFarLine = 10ms;
 constexpr Duration kLately = 500ms;  ///< Or four round trips.
 constexpr Duration kBusyInterval = 50ms;
 constexpr Duration kIdleInterval = 500ms;
@@ -42,14 +41,15 @@ std::size_t LanePlan::wanted(const LineLoad& load, Instant now) {
   if (now - last_busy_ > kIdleAfter && phase_ == Phase::Base && count_ > 1) {
     remembered_ = count_;
     count_ = 1;
+    failed_step_ = 0;
     base_rates_.clear();
     next_try_ = now;
   }
-  const std::size_t spare = spare_lanes(load, now);
+  spare_ = spare_lanes(load, now);
   LineLoad of_bulk = load;
-  of_bulk.lanes -= std::min(spare, load.lanes);
+  of_bulk.lanes -= std::min(spare_, load.lanes);
   advance(of_bulk, now);
-  return std::min(count_ + step_ + spare, most_);
+  return std::min(count_ + step_ + spare_, most_);
 }
 
 /// One lane more, which sessions keep free of bulk, while somebody waits for answers over a far line.
@@ -150,11 +150,11 @@ void LanePlan::note_base(double rate) {
 }
 
 void LanePlan::take_step(const LineLoad& load, Instant now) {
-  if (count_ >= most_) return enter(Phase::Base, load, now);
+  if (count_ + spare_ >= most_) return enter(Phase::Base, load, now);
   const std::size_t proven = remembered_ > count_ ? remembered_ - count_ : 0;
   // Where half as many again are too many to pay, as on a line that is nearly full, fewer may.
-  const std::size_t by_rule = failed_step_ > 1 ? failed_step_ / 2 : count_ / 2;
-  step_ = std::min(std::max({std::size_t{1}, by_rule, proven}), most_ - count_);
+  const std::size_t by_rule = failed_step_ > 1 ? std::min(failed_step_, count_) / 2 : count_ / 2;
+  step_ = std::min(std::max({std::size_t{1}, by_rule, proven}), most_ - count_ - spare_);
   remembered_ = 1;
   windows_judged_ = 0;
   is_flat_ = true;
@@ -187,8 +187,10 @@ void LanePlan::judge(const LineLoad& load, Instant now) {
 /// A trial is not free: the lanes that stay need round trips to take back what the others had. A line that
 /// moves the same with more lanes is full, and few trials are enough to notice that it has changed.
 void LanePlan::give_up_step(const LineLoad& load, Instant now) {
-  const bool full = is_flat_ && windows_judged_ == kWindowsJudged;
-  failed_step_ = std::exchange(step_, 0);
+  const bool judged = windows_judged_ == kWindowsJudged;
+  const bool full = judged && is_flat_;
+  failed_step_ = judged ? step_ : 0;
+  step_ = 0;
   retry_after_ = full ? std::clamp(retry_after_ * 4, kFirstRetryWhenFlat, kLongestRetry)
                       : std::clamp(retry_after_ * 2, kFirstRetry, kLongestRetry);
   next_try_ = now + retry_after_;

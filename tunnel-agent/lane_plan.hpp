@@ -58,6 +58,7 @@ class LanePlan {
   Duration round_trip_{};
   std::size_t count_ = 1;        ///< Lanes that have proved their worth.
   std::size_t step_ = 0;         ///< On trial beside them.
+  std::size_t spare_ = 0;        ///< For answers.
   std::size_t failed_step_ = 0;  ///< The latest that did not pay; 0 when the latest did.
   std::size_t remembered_ = 1;   ///< Worth it before the line fell idle.
   int windows_judged_ = 0;

@@ -98,17 +98,25 @@ void TargetDialer::dial(TargetAddress target, Done done) {
   error_code is_name;
   const asio::ip::address literal = asio::ip::make_address(attempt->target.host, is_name);
   if (!is_name && attempt->target.literal_permitted) {
-    return connect_only(attempt, {literal, attempt->target.port});
+    try {
+      return connect_only(attempt, {literal, attempt->target.port});
+    } catch (const std::exception& failure) {
+      return note_failure(*attempt, failure);
+    }
   }
   asio::co_spawn(io_, run(attempt), [attempt](std::exception_ptr failure) {
     if (!failure) return;
     try {
-      attempt->finish(Error{Errc::TargetUnreachable, "the dial failed inside the gateway"});
       std::rethrow_exception(failure);
     } catch (const std::exception& error) {
-      spdlog::error("a dial to {} ended on an internal error: {}", attempt->target.to_text(), error.what());
+      note_failure(*attempt, error);
     }
   });
+}
+
+void TargetDialer::note_failure(Attempt& attempt, const std::exception& failure) {
+  spdlog::error("a dial to {} ended on an internal error: {}", attempt.target.to_text(), failure.what());
+  attempt.finish(Error{Errc::TargetUnreachable, "the dial failed inside the gateway"});
 }
 
 asio::awaitable<Result<HostLookup::Addresses>> TargetDialer::addresses_of(std::shared_ptr<Attempt> attempt) {
@@ -160,10 +168,14 @@ void TargetDialer::connect_only(std::shared_ptr<Attempt> attempt, tcp::endpoint 
   });
   attempt->socket.async_connect(to, [attempt, deadline = std::move(deadline)](error_code error) {
     if (deadline->expired()) error = asio::error::timed_out;
-    if (error) {
-      attempt->finish(describe(attempt->target, error));
-    } else {
-      attempt->finish(std::move(attempt->socket));
+    try {
+      if (error) {
+        attempt->finish(describe(attempt->target, error));
+      } else {
+        attempt->finish(std::move(attempt->socket));
+      }
+    } catch (const std::exception& failure) {
+      note_failure(*attempt, failure);
     }
   });
 }

@@ -60,6 +60,7 @@ class TargetDialer {
                                                                    boost::asio::ip::tcp::endpoint to,
                                                                    Duration share);
   static boost::asio::awaitable<void> run(std::shared_ptr<Attempt> attempt);
+  static void note_failure(Attempt& attempt, const std::exception& failure);
   static void connect_only(std::shared_ptr<Attempt> attempt, boost::asio::ip::tcp::endpoint to);
 
   boost::asio::io_context& io_;

@@ -30,6 +30,8 @@ constexpr std::size_t kKeepSlabFrom = kSlabSize - kSlabSize / 8;
 constexpr Duration kPingAfter = 500ms;
 constexpr Duration kLaneDeadAfter = 2500ms;
 constexpr Duration kReceiptDelay = 2ms;
+constexpr Duration kFarLine =
+    10ms;  ///< From this round trip on, answers beside bulk have a lane of their own.
 constexpr Duration kAckDelay = 10ms;
 constexpr Duration kIdleReturnAfter = 1s;
 constexpr Duration kStarvedCheck = 10ms;  ///< How often streams that found no free slab try again.

@@ -19,6 +19,7 @@ constexpr Duration kStallAtMost = 2s;  ///< Before the lane is declared dead.
 constexpr Duration kKernelTime = 2ms;
 constexpr Duration kMostKernelTime = 10ms;
 constexpr Duration kFrameTime = 10ms;
+constexpr double kLongestExpected = 3600;  ///< Seconds.
 constexpr Duration kQuantumTime = 80us;
 constexpr std::size_t kMostQuantum = 64 * 1024;
 
@@ -136,7 +137,7 @@ bool Lane::queue_stands() const {
 Duration Lane::expected_delivery(std::size_t more, Duration unknown) const {
   const Duration least = round_trip_ == Duration{} ? unknown : least_round_trip();
   if (rate_ == 0) return least;
-  const double queued = static_cast<double>(in_flight_bytes_ + more) / rate_;
+  const double queued = std::min(static_cast<double>(in_flight_bytes_ + more) / rate_, kLongestExpected);
   return std::max(least, std::chrono::duration_cast<Duration>(std::chrono::duration<double>(queued)));
 }
 

@@ -132,7 +132,9 @@ bool ReceiveHalf::reserve(std::uint64_t extra) {
 
 bool ReceiveHalf::ack_is_urgent() const {
   // A quarter of what the sender may have: where memory is short that is less than the window it has earned.
-  const std::uint64_t credit = granted_ - returned_ - acked_accepted_;
+  // It was told of the minimum before any ACK.
+  const std::uint64_t told = std::max<std::uint64_t>(acked_granted_, kMinimumWindow);
+  const std::uint64_t credit = told - std::min(told, returned_ + acked_accepted_);
   return buffer_.accepted() - acked_accepted_ >= std::min({window_ / 4, credit / 4, kAckAtMostEvery});
 }
 

@@ -5,6 +5,7 @@ namespace culvert {
 namespace {
 
 constexpr std::uint64_t kStreamMinimum = 2 * kMinimumWindow;
+constexpr std::size_t kMostHeld = 1024;      ///< Streams whose news waits for something else to go out.
 constexpr std::uint32_t kFewIds = 1U << 20;  ///< So many before the end a good moment is waited for.
 
 }  // namespace
@@ -315,7 +316,7 @@ void Session::make_due(Stream& stream, std::uint8_t flags) {
 /// is the same stream's answer or end, a moment later, and two records with all that they cost become one.
 void Session::hold(Stream& stream, std::uint8_t flags, Instant now) {
   const bool something_goes = !control_list_.empty() || !sparse_list_.empty() || !bulk_list_.empty();
-  if (something_goes || draining()) return make_due(stream, flags);
+  if (something_goes || draining() || held_.size() >= kMostHeld) return make_due(stream, flags);
   stream.due |= flags;
   stream.receive.owe_news();
   held_.push_back(stream.id);

@@ -204,6 +204,7 @@ class Session {
   /// Streams that are over but not settled (their RESET or last ACK is not receipted) may be this many beside
   /// the open ones.
   static constexpr std::size_t kUnsettledStreams = 65536;
+  using DataList = IntrusiveList<Stream, &Stream::data_hook>;
   using StreamMap = std::unordered_map<std::uint32_t, std::unique_ptr<Stream>>;
 
   // session.cpp
@@ -244,7 +245,9 @@ class Session {
   bool may_use(const Stream& stream, const Lane& lane) const;
   bool may_send_data(const Stream& stream, const Lane& lane) const;
   bool may_carry(const Lane& lane) const;
-  bool should_wait_for_better(const Stream& stream, const Lane& lane) const;
+  bool should_wait_for_better(const Stream& stream, const Lane& lane, bool is_bulk) const;
+  bool is_bound_to(const Stream& stream, const Lane& lane) const;
+  Stream* first_usable(DataList& list, const Lane& lane, bool only_bound);
   bool answers_awaited(Instant now) const { return now < awaited_until_; }
   const Lane* lane_for_answers(Instant now) const;
   void note_answer(const Stream& stream, bool bulk_waits, Instant now);
@@ -270,9 +273,8 @@ class Session {
 
   // Declared before streams_: hooks of streams that die with the session must find their lists alive.
   IntrusiveList<Stream, &Stream::control_hook> control_list_;
-  IntrusiveList<Stream, &Stream::data_hook>
-      sparse_list_;  ///< Has just become busy: one quantum before the others.
-  IntrusiveList<Stream, &Stream::data_hook> bulk_list_;
+  DataList sparse_list_;  ///< Has just become busy: one quantum before the others.
+  DataList bulk_list_;
   IntrusiveList<Stream, &Stream::event_hook> event_list_;
   IntrusiveList<Stream, &Stream::ack_hook> ack_list_;
   IntrusiveList<Stream, &Stream::opening_hook> opening_list_;

@@ -4,6 +4,8 @@
 namespace culvert {
 namespace {
 
+constexpr std::size_t kPieceOfBulk = 1024;  ///< What slow lanes cut bulk into.
+
 bool ends_session(Errc code) {
   return static_cast<int>(code) >= 1 && static_cast<int>(code) < 64;
 }
@@ -200,7 +202,7 @@ Result<void> Session::handle_data(Stream& stream, const Frame& frame, const Slab
                                           (frame.header.flags & kFlagFin) != 0, slab);
   if (!taken) return taken;
   note_active(stream, now);
-  if (frame.header.length > kPackBelow) {
+  if (frame.header.length >= kPieceOfBulk) {
     bulk_from_peer_ = stream.id;
     bulk_received_at_ = now;
   }

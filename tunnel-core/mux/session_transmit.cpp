@@ -142,6 +142,13 @@ bool Session::may_send_data(const Stream& stream, const Lane& lane) const {
   return other == nullptr || !may_carry(*other);
 }
 
+/// It can go over no other lane at present.
+bool Session::is_bound_to(const Stream& stream, const Lane& lane) const {
+  if (!stream.open_settled && stream.pinned == lane.id) return true;
+  return stream.packed_lane == lane.id && stream.send.next_size() < kPackBelow &&
+         !stream.send.nothing_in_flight();
+}
+
 /// A suspected lane carries only when every lane is: none is better then.
 bool Session::may_carry(const Lane& lane) const {
   if (lane.retiring) return false;
@@ -151,16 +158,18 @@ bool Session::may_carry(const Lane& lane) const {
 
 /// A better lane, full at present, would deliver all that the only busy stream has before this lane delivers
 /// one frame. A stream with more than a few frames is bulk: it gains from every lane.
-bool Session::should_wait_for_better(const Stream& stream, const Lane& lane) const {
+/// Nor does bulk wait for the lane for answers, which takes none.
+bool Session::should_wait_for_better(const Stream& stream, const Lane& lane, bool is_bulk) const {
   // Never less than the frame in question: or two lanes would each wait for the other one, for ever.
   const std::uint64_t waiting = std::max<std::uint64_t>(stream.send.unsent(), stream.send.next_size());
   if (lanes_.size() == 1 || waiting > kFewFrames) return false;
   if (bulk_list_.front() != nullptr && bulk_list_.next(*bulk_list_.front()) != nullptr) return false;
   const Duration unknown = least_round_trip();
   const Duration here = lane.expected_delivery(stream.send.next_size(), unknown);
+  const Lane* const closed = is_bulk ? lane_for_answers(latest_) : nullptr;
   return std::ranges::any_of(lanes_, [&](const auto& entry) {
     const Lane& other = *entry.second;
-    return other.id != lane.id && other.takes_new_frames() && other.may_send_state() &&
+    return other.id != lane.id && &other != closed && other.takes_new_frames() && other.may_send_state() &&
            may_send_data(stream, other) && other.expected_delivery(waiting, unknown) < here;
   });
 }
@@ -168,7 +177,7 @@ bool Session::should_wait_for_better(const Stream& stream, const Lane& lane) con
 /// Kept free of bulk while somebody waits for answers: behind lost bulk, or while BBR looks at
 /// the empty line, they would wait for round trips. Null where bulk has no other lane.
 const Lane* Session::lane_for_answers(Instant now) const {
-  if (!answers_awaited(now)) return nullptr;
+  if (!answers_awaited(now) || least_round_trip() < kFarLine) return nullptr;
   const Lane* kept = nullptr;
   bool others = false;
   for (const auto& [id, lane] : lanes_) {
@@ -197,51 +206,44 @@ std::span<const LaneId> Session::lanes_by_delivery() {
   return lane_order_;
 }
 
-std::optional<Transmit> Session::transmit_data(Lane& lane, Instant now) {
-  const auto first_usable = [&](auto& list) -> Stream* {
-    for (Stream* stream = list.front(); stream != nullptr;) {
-      Stream* const next = list.next(*stream);
-      if (!stream->send.has_frame()) {
-        stream->data_hook.unlink();
-      } else if (may_send_data(*stream, lane)) {
-        return stream;
-      }
-      stream = next;
+/// The first stream of the list that this lane may carry; those that have nothing to send leave the list.
+Stream* Session::first_usable(DataList& list, const Lane& lane, bool only_bound) {
+  for (Stream* stream = list.front(); stream != nullptr;) {
+    Stream* const next = list.next(*stream);
+    if (!stream->send.has_frame()) {
+      stream->data_hook.unlink();
+    } else if (may_send_data(*stream, lane) && (!only_bound || is_bound_to(*stream, lane))) {
+      return stream;
     }
-    return nullptr;
-  };
+    stream = next;
+  }
+  return nullptr;
+}
+
+std::optional<Transmit> Session::transmit_data(Lane& lane, Instant now) {
   const std::size_t most = lane.payload_limit(lanes_.size() > 1 ? kPackBelow : kLeastPayload);
   const auto quantum = static_cast<std::int64_t>(lane.quantum(most));
-  const bool bulk_waits = first_usable(bulk_list_) != nullptr;
-  Stream* stream = first_usable(sparse_list_);
-  if (stream == nullptr && !bulk_waits) {
-    lane.note_hungry();
-    return std::nullopt;
-  }
+  const bool for_answers = &lane == lane_for_answers(now);
+  const bool bulk_waits = first_usable(bulk_list_, lane, false) != nullptr;
+  Stream* stream = first_usable(sparse_list_, lane, false);
   const bool is_sparse = stream != nullptr;
-  if (!is_sparse && answers_awaited(now)) {
-    if (&lane == lane_for_answers(now)) return std::nullopt;
-    if (lane.bulk_would_queue()) {
-      lane.note_held();
-      return std::nullopt;
-    }
+  if (!is_sparse && bulk_waits && !for_answers && answers_awaited(now) && lane.bulk_would_queue()) {
+    lane.note_held();
+    return std::nullopt;
   }
-  if (stream == nullptr) {
-    stream = first_usable(bulk_list_);
-    while (stream->deficit <= 0) {
-      stream->deficit += quantum * stream->info.weight;
-      if (stream->deficit > 0) break;
-      bulk_list_.move_to_back(*stream);
-      stream = first_usable(bulk_list_);
-    }
-  } else if (stream->deficit <= 0) {
-    stream->deficit += static_cast<std::int64_t>(kFrameHeaderSize + most);
-  }
-
-  if (should_wait_for_better(*stream, lane)) {
+  if (!is_sparse) stream = first_usable(bulk_list_, lane, for_answers);
+  if (stream == nullptr || should_wait_for_better(*stream, lane, !is_sparse)) {
     lane.note_hungry();
     return std::nullopt;
   }
+  while (!is_sparse && stream->deficit <= 0) {
+    stream->deficit += quantum * stream->info.weight;
+    if (stream->deficit > 0) break;
+    bulk_list_.move_to_back(*stream);
+    stream = first_usable(bulk_list_, lane, for_answers);
+  }
+  if (stream->deficit <= 0) stream->deficit += static_cast<std::int64_t>(kFrameHeaderSize + most);
+
   const SendPiece piece = stream->send.next_frame(most);
   if (!piece.bytes.empty() && piece.bytes.size() < kPackBelow) stream->packed_lane = lane.id;
   FrameHeader header{FrameType::Data, piece.fin ? kFlagFin : std::uint8_t{0},

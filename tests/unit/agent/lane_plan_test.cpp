@@ -152,6 +152,17 @@ TEST_CASE("LanePlan: the lane for answers does not count for what lanes bring to
   CHECK(line.wanted == 32);
 }
 
+TEST_CASE("LanePlan: with two lanes at most, the second is for answers and bulk is not tried on it",
+          "[agent]") {
+  Line line{lossy, 2};
+  line.answers = true;
+  line.run(60s);
+  CHECK(line.wanted == 2);
+  line.answers = false;
+  line.run(120s);
+  CHECK(line.wanted == 2);  // Bulk's own now.
+}
+
 TEST_CASE("LanePlan: who may have one lane keeps one, whoever waits for answers", "[agent]") {
   Line line{lossy, 1};
   line.answers = true;

@@ -172,39 +172,6 @@ TEST_CASE("Session: bulk leaves the line's queue short while another stream wait
   CHECK(static_cast<double>(far.bulk_carried) > 0.9 * 3 * 12.5e6);
 }
 
-TEST_CASE("Session: one of several lanes is kept free of bulk while another stream waits for answers",
-          "[mux]") {
-  RawPeer peer;
-  peer.attach(1);
-  peer.attach(2);
-  const StreamId bulk = peer.open(64 << 20);
-  const StreamId asked = peer.open(1 << 20);
-  peer.take(1);
-  peer.take(2);
-  peer.write(bulk, 1 << 20);
-  CHECK(peer.session.poll_transmit(LaneId{2}, peer.now));  // Nobody waits yet.
-  CHECK_FALSE(peer.session.line_load().answers_awaited);
-  peer.write(asked, 200);
-  CHECK(peer.session.poll_transmit(LaneId{2}, peer.now));
-  CHECK(peer.session.line_load().answers_awaited);
-  CHECK(peer.take(FrameType::Data, 2).empty());
-  CHECK_FALSE(peer.take(FrameType::Data, 1).empty());
-  peer.session.handle_lane_lost(LaneId{1}, peer.now);
-  CHECK_FALSE(peer.take(FrameType::Data, 2).empty());
-}
-
-TEST_CASE("Session: who answers while the peer sends bulk waits for answers as well", "[mux]") {
-  RawPeer peer{{.role = Role::Gateway}};
-  peer.attach();
-  peer.accept(2);
-  peer.accept(4);
-  const bool comes = GENERATE(true, false);
-  peer.send_data(2, 0, comes ? kMaxPayload : 100);
-  peer.write(StreamId{4}, 200);
-  peer.take();
-  CHECK(peer.session.line_load().answers_awaited == comes);
-}
-
 TEST_CASE("Session: bulk that nobody waits beside is not held", "[mux]") {
   FarPeer far;
   const StreamId bulk = far.open();

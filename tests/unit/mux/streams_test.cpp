@@ -229,6 +229,19 @@ TEST_CASE("Stream: that it is open is told with the target's first bytes, or 10 
   CHECK(peer.take(FrameType::Opened).size() == 1);
 }
 
+TEST_CASE("Stream: credit that was granted but not told yet does not delay the first ACK of a download",
+          "[mux]") {
+  RawPeer peer;
+  peer.attach();
+  const auto id = peer.session.open_stream({"target", "", kDefaultWeight}, nullptr, peer.now);
+  REQUIRE(id);
+  peer.take();
+  peer.send({FrameType::Opened, 0, 0, *id, 0});
+  peer.send_data(id->value, 0, kMinimumWindow);
+  CHECK(peer.read(*id) == kMinimumWindow);
+  CHECK(peer.take(FrameType::Ack).size() == 1);
+}
+
 TEST_CASE("Stream: that it is open is told at once to an opener short of credit", "[mux]") {
   RawPeer peer{{.role = Role::Gateway}};
   peer.attach();
