@@ -36,9 +36,12 @@ STRANGER = textwrap.dedent("""
     import socket, sys
     with socket.create_connection((sys.argv[1], 10000), 5) as line:
         line.recv(100)
-        for said in sys.argv[2:]:
-            line.sendall(said.encode() + b"\\n")
-            line.recv(4096)
+        try:
+            for said in sys.argv[2:]:
+                line.sendall(said.encode() + b"\\n")
+                line.recv(4096)
+        except ConnectionResetError:  # As good an answer to a stranger as an end.
+            pass
 """)
 NDMP = textwrap.dedent("""
     import socket, struct, sys
