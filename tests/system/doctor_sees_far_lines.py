@@ -99,11 +99,18 @@ def drops(line: WanLine, folder: Path, congestion: str, wanted: set[str]) -> Non
         pair.forward("bulk", f"{FAR}:{TARGET}", PORT)
         programs.append(pair.python(line.near, SOURCE, name="source"))
         wait_until("a busy line", lambda: sum(lane["sent_bytes"] for lane in pair.status()["lanes"]) > WARM, 60)
-        for _ in range(2):
+        seen = 0
+        for _ in range(6):
             done, findings = pair.doctor()
             found = {finding["id"] for finding in findings}
-            check(f"{folder.name}: {found}, of {wanted}", len(found) == 1 and found <= wanted, done)
-            print(f"      {findings[0]['evidence']}")
+            # While lanes are added and their windows grow, the limit may change from look to look: then nothing is said.
+            check(f"{folder.name}: {found or 'nothing'}, of {wanted}", len(found) <= 1 and found <= wanted, done)
+            if found:
+                print(f"      {findings[0]['evidence']}")
+            seen += len(found)
+            if seen == 2:
+                break
+        check(f"{folder.name}: twice in six looks", seen == 2)
     finally:
         for program in programs:
             program.kill()
