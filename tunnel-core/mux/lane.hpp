@@ -97,6 +97,13 @@ class Lane {
   /// What is in flight fills the line: bulk that goes out now would make small answers wait behind it.
   bool bulk_would_queue() const { return in_flight_bytes_ >= line_queue_.limit(); }
   void note_held() { line_queue_.note_held(); }
+  /// Bulk that went out; when the next may, where it is held.
+  void note_bulk(std::size_t frame_size, Instant now) {
+    bulk_bytes_ += frame_size;
+    line_queue_.note_bulk(frame_size, now);
+  }
+  std::uint64_t bulk_bytes() const { return bulk_bytes_; }
+  Instant next_bulk() const { return line_queue_.next_bulk(); }
   /// It could have taken more than there was: what it delivers meanwhile is no measure of what it could.
   void note_hungry() { was_hungry_ = true; }
   /// When the lane is to be suspected unless a receipt comes; none while nothing is in flight.
@@ -148,6 +155,7 @@ class Lane {
   Instant least_since_{};
   Instant last_progress_{};  ///< Of receipts, or since when frames wait for one.
   std::uint64_t in_flight_bytes_ = 0;
+  std::uint64_t bulk_bytes_ = 0;  ///< Sent, headers counted.
   std::uint64_t rate_bytes_ = 0;  ///< Receipted since rate_since_.
   Instant rate_since_;
   double recent_rate_ = 0;  ///< Bytes a second of the busiest time lately; 0 while unknown.

@@ -6,12 +6,14 @@
 namespace culvert {
 namespace {
 
-constexpr Duration kLeastQueue = 6ms;  ///< Receipts come 2 to 5 ms apart: with less, the line would run dry.
+constexpr Duration kLeastQueue = 5ms;  ///< Receipts come 2 to 5 ms apart: with less, the line would run dry.
 constexpr Duration kMostQueue = 25ms;
 constexpr Duration kOurs = 1s;  ///< Within this, or eight round trips, a queue of our own is gone.
 constexpr Duration kLongestPause = 5min;
 constexpr std::uint64_t kLeastLimit = 4096;
-constexpr int kHoldsFor = 16;  ///< Windows; a line that is full rests at times.
+constexpr double kFaster = 1.25;    ///< Than the line: what the rate was measured too low by is made up for.
+constexpr double kLongestTurn = 1;  ///< Seconds; a lane that delivered next to nothing has no rate.
+constexpr int kHoldsFor = 16;       ///< Windows; a line that is full rests at times.
 
 }  // namespace
 
@@ -21,6 +23,8 @@ void LineQueue::observe(Duration shortest, Duration empty, double rate, Instant 
   if (now < left_until_ || rate <= 0) return;
   const Duration wanted = std::clamp(empty / 8, kLeastQueue, kMostQueue);
   const Duration queue = shortest - empty;
+  burst_ = wanted / 2;
+  pace_ = rate * kFaster;
   const bool is_long = queue > wanted + wanted / 2;
   if (!is_long || !held) {
     long_since_ = now;
@@ -31,26 +35,39 @@ void LineQueue::observe(Duration shortest, Duration empty, double rate, Instant 
   if (!is_long && limit_ == kNoLimit) return;
   if (holds_ == 0 && queue < wanted / 2) {
     limit_ = kNoLimit;
+    next_bulk_ = {};
     return;
   }
-  if (is_long) {
+  // What was changed shows in the window after the next one: that one brings what went out before.
+  const bool shows = !std::exchange(changed_, false);
+  const std::uint64_t before = limit_;
+  if (is_long && (shows || queue > 4 * wanted)) {
     const double seconds = std::chrono::duration<double>(empty + wanted).count();
     const std::uint64_t fitting = std::max(static_cast<std::uint64_t>(rate * seconds), kLeastLimit);
     const bool at_once = limit_ == kNoLimit || queue > 4 * wanted;
+    settled_ = std::min(settled_, limit_ / 16 * 15);
     limit_ = std::min(limit_, at_once ? fitting : std::max(fitting, limit_ / 4 * 3));
+  } else if (!is_long && held && shows) {
+    if (queue >= wanted / 2) {
+      settled_ = limit_;
+    } else {
+      // Not by the rate: receipts that come late, from a busy machine, would lower both in turn.
+      limit_ += limit_ < settled_ ? std::min(limit_ / 4, settled_ - limit_) : limit_ / 16;
+    }
   }
-  if (!held || is_long) return;
-  if (queue >= wanted / 2) {
-    settled_ = limit_;
-  } else {
-    // Not by the rate: receipts that come late, from a busy machine, would lower both in turn.
-    limit_ += limit_ < settled_ ? std::min(limit_ / 4, settled_ - limit_) : limit_ / 16;
-  }
+  changed_ = limit_ != before;
+}
+
+void LineQueue::note_bulk(std::size_t bytes, Instant now) {
+  if (limit_ == kNoLimit) return;
+  const std::chrono::duration<double> taken{std::min(static_cast<double>(bytes) / pace_, kLongestTurn)};
+  next_bulk_ = std::max(next_bulk_, now - burst_) + std::chrono::duration_cast<Duration>(taken);
 }
 
 /// In the queue of others, who holds back only gets a smaller share.
 void LineQueue::leave_alone(Instant now) {
   limit_ = kNoLimit;
+  next_bulk_ = {};
   left_until_ = now + pause_;
   pause_ = std::min(2 * pause_, kLongestPause);
 }

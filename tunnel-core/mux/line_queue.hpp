@@ -21,6 +21,11 @@ class LineQueue {
   void observe(Duration shortest, Duration empty, double rate, Instant now);
   /// Bytes in flight from which on bulk waits.
   std::uint64_t limit() const { return limit_; }
+  /// Bulk went out, headers counted. Where it is held, the next goes a little faster than the line carries:
+  /// receipts that were late and come all at once would else put all they make room for into its queue.
+  void note_bulk(std::size_t bytes, Instant now);
+  /// When the next bulk may go; long ago where nothing is held.
+  Instant next_bulk() const { return next_bulk_; }
   /// Bulk waited because of limit().
   void note_held() { held_ = true; }
   /// Bulk was held back lately: the line is full.
@@ -33,8 +38,12 @@ class LineQueue {
   void leave_alone(Instant now);
 
   std::uint64_t limit_ = kNoLimit;
+  Duration burst_{};  ///< What may go at once after a pause.
+  double pace_ = 0;   ///< Bytes a second.
+  Instant next_bulk_{};
   bool held_ = false;
   int holds_ = 0;              ///< Windows for which it is still called so.
+  bool changed_ = false;       ///< In the latest window.
   std::uint64_t settled_ = 0;  ///< The latest limit that neither queued nor left the line idle.
   Instant long_since_{};       ///< Since when the queue is long although bulk was held.
   Instant left_until_{};

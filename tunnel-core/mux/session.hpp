@@ -52,6 +52,13 @@ struct Transmit {
   std::size_t size() const { return head.size() + payload.size(); }
 };
 
+/// What a lane's socket has to know, in bytes.
+struct LaneBudget {
+  std::size_t sealed = 0;       ///< May wait sealed before the kernel has taken it.
+  std::size_t in_kernel = 0;    ///< May be queued unsent by the kernel.
+  std::uint64_t bulk_sent = 0;  ///< Frames of bulk so far.
+};
+
 struct LaneStats {
   LaneId id;
   Duration round_trip;
@@ -169,10 +176,7 @@ class Session {
   std::span<const LaneId> lanes_by_delivery();
   /// The next frame for this lane, if there is one.
   std::optional<Transmit> poll_transmit(LaneId lane, Instant now);
-  /// How much may wait sealed on this lane, bytes.
-  std::size_t seal_budget(LaneId lane) const;
-  /// How much the kernel may queue unsent on this lane, bytes.
-  std::size_t kernel_budget(LaneId lane) const;
+  LaneBudget budget(LaneId lane) const;
 
   // ---- Time, events, end ----------------------------------------------------------------------------------
 

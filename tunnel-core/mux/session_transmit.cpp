@@ -11,6 +11,9 @@ namespace {
 constexpr std::size_t kFewFrames = 4 * kMaxPayload;
 constexpr std::size_t kLeastPayload = 1024;  ///< On a slow line with one lane.
 constexpr Duration kAwaited = 10s;  ///< Who sent little beside bulk is taken to wait for answers for so long.
+/// The lane for answers is kept for longer than the agent has it after the last of them: it is given back
+/// rather than filled, which on BBR would overfill the line for a second.
+constexpr Duration kKeptLonger = 75s;
 constexpr Duration kBeside = 100ms;  ///< Bulk of the peer that came no longer ago is still coming.
 
 }  // namespace
@@ -29,14 +32,10 @@ std::optional<Transmit> Session::poll_transmit(LaneId id, Instant now) {
   return transmit_data(*lane, now);
 }
 
-std::size_t Session::seal_budget(LaneId id) const {
+LaneBudget Session::budget(LaneId id) const {
   const Lane* const lane = find_lane(id);
-  return lane == nullptr ? 0 : lane->seal_budget();
-}
-
-std::size_t Session::kernel_budget(LaneId id) const {
-  const Lane* const lane = find_lane(id);
-  return lane == nullptr ? 0 : lane->kernel_budget();
+  if (lane == nullptr) return {};
+  return {lane->seal_budget(), lane->kernel_budget(), lane->bulk_bytes()};
 }
 
 /// Writes header and payload into the scratch frame: everything but bulk data goes out this way.
@@ -174,10 +173,11 @@ bool Session::should_wait_for_better(const Stream& stream, const Lane& lane, boo
   });
 }
 
-/// Kept free of bulk while somebody waits for answers: behind lost bulk, or while BBR looks at
-/// the empty line, they would wait for round trips. Null where bulk has no other lane.
+/// Kept free of bulk while somebody waits for answers, and for a while after: behind lost bulk, or while BBR
+/// looks at the empty line, they would wait for round trips. Null where bulk has no other lane.
 const Lane* Session::lane_for_answers(Instant now) const {
-  if (!answers_awaited(now) || least_round_trip() < kFarLine) return nullptr;
+  const bool kept_free = awaited_until_ != Instant{} && now < awaited_until_ + kKeptLonger;
+  if (!kept_free || least_round_trip() < kFarLine) return nullptr;
   const Lane* kept = nullptr;
   bool others = false;
   for (const auto& [id, lane] : lanes_) {
@@ -227,9 +227,9 @@ std::optional<Transmit> Session::transmit_data(Lane& lane, Instant now) {
   const bool bulk_waits = first_usable(bulk_list_, lane, false) != nullptr;
   Stream* stream = first_usable(sparse_list_, lane, false);
   const bool is_sparse = stream != nullptr;
-  if (!is_sparse && bulk_waits && !for_answers && answers_awaited(now) && lane.bulk_would_queue()) {
-    lane.note_held();
-    return std::nullopt;
+  if (!is_sparse && bulk_waits && !for_answers && answers_awaited(now)) {
+    if (lane.bulk_would_queue()) lane.note_held();
+    if (lane.bulk_would_queue() || lane.next_bulk() > now) return std::nullopt;
   }
   if (!is_sparse) stream = first_usable(bulk_list_, lane, for_answers);
   if (stream == nullptr || should_wait_for_better(*stream, lane, !is_sparse)) {
@@ -258,6 +258,7 @@ std::optional<Transmit> Session::transmit_data(Lane& lane, Instant now) {
   // Reading may go on when what was read has gone out; the socket waits for this in its relay.
   signal_room(*stream);
   lane.note_sent(header, now);
+  if (!is_sparse) lane.note_bulk(kFrameHeaderSize + piece.bytes.size(), now);
   std::byte* const head = piece.headroom != nullptr ? piece.headroom : scratch_;
   encode_header(header, head);
   if (piece.headroom != nullptr) return Transmit{{head, kFrameHeaderSize + piece.bytes.size()}, {}};

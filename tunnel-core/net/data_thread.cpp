@@ -30,7 +30,7 @@ void DataThread::stop() {
 
 void DataThread::housekeep() {
   beats_.fetch_add(1, std::memory_order_relaxed);
-  for (SessionDriver* const driver : drivers_) driver->release_idle_memory();
+  for (SessionDriver* const driver : drivers_) driver->housekeep();
   // What was in use at the worst moment since the last turn may be so again; the rest goes back.
   const std::size_t peak = slabs_.take_peak();
   slabs_.trim(std::max(kAlwaysKeep, peak - std::min(peak, slabs_.in_use())),

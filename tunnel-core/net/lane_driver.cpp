@@ -10,6 +10,8 @@ namespace culvert {
 namespace {
 
 constexpr std::size_t kReadAtOnce = 256 * 1024;
+constexpr int kTurnsOfBulk =
+    5;  ///< Of housekeep(): who sends bulk from time to time keeps what TCP has learnt.
 
 }  // namespace
 
@@ -20,6 +22,7 @@ LaneDriver::LaneDriver(SessionDriver& driver, LaneId id, std::unique_ptr<TlsStre
       stream_(std::move(stream)),
       carrier_(LaneCarrier::create(carrier, driver.role())) {
   tune_lane_socket(stream_->socket().native_handle(), {});
+  tune_for_answers(stream_->socket().native_handle());
 }
 
 void LaneDriver::start(std::string_view preface, ByteSpan leftover) {
@@ -99,6 +102,7 @@ LaneDriver::Transmitted LaneDriver::transmit() {
   const bool more = seal_frames();
   if (driver_ == nullptr) return Transmitted::Blocked;
   if (engine.unsent() == 0) return Transmitted::Idle;
+  follow(driver_->session().budget(id_));
   switch (engine.flush()) {
     case FlushOutcome::Done:
       return more ? Transmitted::More : Transmitted::Idle;
@@ -117,11 +121,7 @@ LaneDriver::Transmitted LaneDriver::transmit() {
 /// True when the budget was used up before the frames were.
 bool LaneDriver::seal_frames() {
   TlsEngine& engine = stream_->engine();
-  const std::size_t budget = driver_->session().seal_budget(id_);
-  if (const std::size_t in_kernel = driver_->session().kernel_budget(id_); in_kernel != lowat_) {
-    lowat_ = in_kernel;
-    set_notsent_lowat(stream_->socket().native_handle(), in_kernel);
-  }
+  const std::size_t budget = driver_->session().budget(id_).sealed;
   while (engine.unsent() + carrier_->packed() < budget) {
     const auto frame = driver_->session().poll_transmit(id_, driver_->now());
     if (!frame) {
@@ -135,6 +135,17 @@ bool LaneDriver::seal_frames() {
   }
   if (const auto sealed = carrier_->finish(engine); !sealed) lost(sealed.error());
   return driver_ != nullptr;
+}
+
+void LaneDriver::follow(const LaneBudget& budget) {
+  if (budget.in_kernel != lowat_) {
+    lowat_ = budget.in_kernel;
+    set_notsent_lowat(stream_->socket().native_handle(), lowat_);
+  }
+  if (!for_bulk_ && budget.bulk_sent != bulk_bytes_) {
+    for_bulk_ = true;
+    tune_for_bulk(stream_->socket().native_handle());
+  }
 }
 
 void LaneDriver::lost(const Error& reason) {
@@ -159,8 +170,15 @@ void LaneDriver::end_connection() {
   stream_->close();
 }
 
-void LaneDriver::release_idle_memory() {
+void LaneDriver::housekeep() {
   if (driver_ == nullptr) return;
+  const std::uint64_t bulk = driver_->session().budget(id_).bulk_sent;
+  turns_without_bulk_ = bulk == bulk_bytes_ ? turns_without_bulk_ + 1 : 0;
+  bulk_bytes_ = bulk;
+  if (for_bulk_ && turns_without_bulk_ >= kTurnsOfBulk) {
+    for_bulk_ = false;
+    tune_for_answers(stream_->socket().native_handle());
+  }
   const std::uint64_t received = stream_->engine().bytes_received();
   if (received - idle_bytes_ < kReadAtOnce) stream_->engine().release_idle_memory();
   idle_bytes_ = received;

@@ -36,13 +36,15 @@ class LaneDriver : public std::enable_shared_from_this<LaneDriver> {
   Transmitted transmit();
   /// close_notify as far as it goes, then closes. Nothing is told to the session.
   void close();
-  void release_idle_memory();
+  /// Every 2 s: what was only needed for what is over is given back.
+  void housekeep();
 
  private:
   void read();
   void wait_readable();
   void wait_writable();
   bool seal_frames();
+  void follow(const LaneBudget& budget);
   void end_connection();
   void lost(const Error& reason);
 
@@ -53,8 +55,11 @@ class LaneDriver : public std::enable_shared_from_this<LaneDriver> {
   const std::unique_ptr<LaneCarrier> carrier_;
   SlabRef slab_;
   std::uint64_t seen_bytes_ = 0;
-  std::uint64_t idle_bytes_ = 0;  ///< Received at the last release_idle_memory().
+  std::uint64_t idle_bytes_ = 0;  ///< Received at the last housekeep().
   std::size_t lowat_ = 0;
+  bool for_bulk_ = false;         ///< As the socket is tuned.
+  std::uint64_t bulk_bytes_ = 0;  ///< Sent at the last housekeep() that found more than before.
+  int turns_without_bulk_ = 0;
   bool write_blocked_ = false;
 };
 

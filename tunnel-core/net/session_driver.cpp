@@ -241,8 +241,8 @@ std::optional<LineFacts> SessionDriver::line_of(LaneId id) const {
   return at == lanes_.end() ? std::nullopt : at->second->line();
 }
 
-void SessionDriver::release_idle_memory() {
-  for (auto& [id, lane] : lanes_) lane->release_idle_memory();
+void SessionDriver::housekeep() {
+  for (auto& [id, lane] : lanes_) lane->housekeep();
 }
 
 }  // namespace culvert

@@ -84,7 +84,7 @@ class SessionDriver {
   void relay_ended(StreamId id);
 
   /// Called every two seconds: buffers that nobody needs go back.
-  void release_idle_memory();
+  void housekeep();
 
  private:
   void deliver_stream_events();

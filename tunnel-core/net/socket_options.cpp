@@ -15,6 +15,10 @@ void set(int fd, int level, int option, int value) {
   ::setsockopt(fd, level, option, &value, sizeof value);
 }
 
+void set_congestion_control(int fd, std::string_view name) {
+  ::setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name.data(), static_cast<socklen_t>(name.size()));
+}
+
 /// By the least round trip that the kernel has seen, since TCP's handshake at least: the smoothed one is
 /// inflated by delayed acknowledgements.
 bool is_near(int fd) {
@@ -30,8 +34,14 @@ void tune_lane_socket(int fd, const LaneSocketOptions& options) {
   set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
   set_notsent_lowat(fd, options.notsent_lowat_bytes);
   set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(options.user_timeout.count()));
-  const std::string_view control = is_near(fd) ? "cubic" : "bbr";
-  ::setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, control.data(), static_cast<socklen_t>(control.size()));
+}
+
+void tune_for_bulk(int fd) {
+  if (!is_near(fd)) set_congestion_control(fd, "bbr");
+}
+
+void tune_for_answers(int fd) {
+  set_congestion_control(fd, "cubic");
 }
 
 void set_notsent_lowat(int fd, std::size_t bytes) {

@@ -16,12 +16,19 @@ struct LaneSocketOptions {
   std::chrono::milliseconds user_timeout{2500};
 };
 
-/// TCP_NODELAY, the options above, and the congestion control that the path needs: BBR keeps a far and lossy
-/// path full where CUBIC gives up (8 against 387 Mbit/s at 0.1 % loss, 80 ms); below 2 ms of round trip there
-/// is nothing to gain, and its pacing costs 14 to 23 % more CPU for each byte, so CUBIC it is. For a
-/// connected socket. Failures are ignored: every one of these is an improvement, not a need, and not each
-/// kernel has both.
+/// TCP_NODELAY and the options above. For a connected socket. Failures are ignored, here and below: every one
+/// of these is an improvement, not a need, and not each kernel has all of it.
 void tune_lane_socket(int fd, const LaneSocketOptions& options);
+
+/// Congestion control of a lane that sends bulk: BBR keeps a far and lossy path full where CUBIC gives up (8
+/// against 387 Mbit/s at 0.1 % loss, 80 ms). Below 2 ms of round trip there is nothing to gain, and its
+/// pacing costs 14 to 23 % more CPU for each byte: nothing is changed there.
+void tune_for_bulk(int fd);
+
+/// Of one that sends answers and receipts: CUBIC. Every 10 s BBR lets four packets be in flight for 200 ms,
+/// and they are small but many: answers would wait for a round trip, and bulk for the receipts that make room
+/// for it.
+void tune_for_answers(int fd);
 
 /// As the lane's measured rate changes.
 void set_notsent_lowat(int fd, std::size_t bytes);

@@ -106,6 +106,23 @@ TEST_CASE("Socket options: lanes and local sockets get their own and not each ot
   CHECK(option(local, IPPROTO_TCP, TCP_NOTSENT_LOWAT) == notsent_before);
 }
 
+TEST_CASE("Socket options: what sends answers is on CUBIC, and what sends bulk to a near host stays there",
+          "[net]") {
+  asio::io_context io;
+  ConnectedSockets sockets{io};
+  const int lane = sockets.client.native_handle();
+  const auto control = [lane] {
+    char name[16] = {};
+    socklen_t size = sizeof name;
+    ::getsockopt(lane, IPPROTO_TCP, TCP_CONGESTION, name, &size);
+    return std::string{name};
+  };
+  tune_for_answers(lane);
+  CHECK(control() == "cubic");
+  tune_for_bulk(lane);
+  CHECK(control() == "cubic");
+}
+
 TEST_CASE("Socket options: what is accepted has those of a local listener", "[net]") {
   asio::io_context io;
   asio::ip::tcp::acceptor listener{io, {asio::ip::address_v4::loopback(), 0}};

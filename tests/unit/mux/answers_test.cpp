@@ -81,6 +81,23 @@ TEST_CASE("Answers: the newest of several lanes is kept free of bulk while a str
   CHECK(lanes.take(2, lanes.bulk) > 0);
 }
 
+TEST_CASE("Answers: bulk leaves their lane free until the agent has given it back", "[mux]") {
+  TwoLanes lanes;
+  const auto wait = [&](int seconds) {
+    for (int second = 0; second < seconds; ++second) {
+      lanes.peer.pass(1s);
+      lanes.receipt(1);
+      lanes.receipt(2);
+    }
+    lanes.peer.write(lanes.bulk, 1 << 16);
+  };
+  wait(15);
+  CHECK_FALSE(lanes.peer.session.line_load().answers_awaited);
+  CHECK(lanes.take(2, lanes.bulk) == 0);
+  wait(75);
+  CHECK(lanes.take(2, lanes.bulk) > 0);
+}
+
 TEST_CASE("Answers: on a near line bulk takes every lane", "[mux]") {
   TwoLanes lanes{2ms};
   CHECK(lanes.take(2, lanes.bulk) > 0);

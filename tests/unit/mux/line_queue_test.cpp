@@ -82,6 +82,29 @@ TEST_CASE("LineQueue: a line that became faster is filled again, one that became
   CHECK(line.carried_rate(1s) > 0.95 * line.rate);
 }
 
+TEST_CASE("LineQueue: after a pause held bulk goes out a little faster than the line, not all at once",
+          "[mux]") {
+  Line line;
+  line.run(2s);
+  constexpr std::size_t kPiece = 16 * 1024;
+  const double pause = GENERATE(0.0, 0.2);
+  line.now += from_seconds(pause);
+  double sent = 0;
+  for (const Instant until = line.now + 20ms; line.now < until; line.now += 1ms) {
+    for (; line.queue.next_bulk() <= line.now; sent += kPiece) line.queue.note_bulk(kPiece, line.now);
+  }
+  CHECK(sent > line.rate * 0.02);
+  CHECK(sent < line.rate * (1.25 * 0.02 + 0.005) + kPiece);
+}
+
+TEST_CASE("LineQueue: bulk that is not held goes out at once", "[mux]") {
+  Line line;
+  line.window = 450e3;
+  line.run(2s);
+  line.queue.note_bulk(1 << 20, line.now);
+  CHECK(line.queue.next_bulk() <= line.now);
+}
+
 TEST_CASE("LineQueue: a queue that does not go although bulk is held is somebody else's, and is left alone",
           "[mux]") {
   Line line;
