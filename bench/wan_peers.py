@@ -149,8 +149,8 @@ class Culvert(Plain):
         self.to = f"127.0.0.1:{NEAR_PORT + 3}"
 
     def check_congestion(self) -> None:
-        """A figure on BBR must not stand in a table that says CUBIC: looks at the lane that sent most. Lanes without bulk
-        are on CUBIC always."""
+        """A figure on BBR must not stand in a table that says CUBIC: looks at the lane that sent most; others may
+        carry no bulk, and are on CUBIC then."""
         told = LocalPair.command(*self.line.near, "ss", "-tinHO", "state", "established", "dst", f"{FAR}:{GATEWAY_PORT}")
         sent = {int(found[2]): found[1] for found in re.finditer(r" (cubic|bbr|reno) .*?bytes_sent:(\d+)", told)}
         most = max(sent, default=0)

@@ -15,12 +15,12 @@ constexpr Duration kDialTime = 15s;  ///< For all lanes of a step to come up.
 constexpr int kWindowsJudged = 3;
 constexpr std::size_t kBaseWindows = 5;
 constexpr Duration kFirstRetry = 1s;
-constexpr Duration kFirstRetryWhenFlat = 15s;
+constexpr Duration kFirstRetryWhenFlat = 15s;  ///< Or so many round trips: BBR needs 25 to recover.
+constexpr int kRoundTripsWhenFlat = 300;
 constexpr double kLeastFlat = 0.92;  ///< Lanes that are held back by losses scatter by more.
 constexpr double kMostFlat = 1.04;
 constexpr Duration kLongestRetry = 5min;
 constexpr Duration kIdleAfter = 30s;
-constexpr Duration kKeepSpare = 1min;
 constexpr Duration kLately = 500ms;  ///< Or four round trips.
 constexpr Duration kBusyInterval = 50ms;
 constexpr Duration kIdleInterval = 500ms;
@@ -53,10 +53,8 @@ std::size_t LanePlan::wanted(const LineLoad& load, Instant now) {
 }
 
 /// One lane more, which sessions keep free of bulk, while somebody waits for answers over a far line.
-std::size_t LanePlan::spare_lanes(const LineLoad& load, Instant now) {
-  if (load.answers_awaited && busy_) last_answers_ = now;
-  const bool wanted =
-      last_answers_ != Instant{} && now - last_answers_ < kKeepSpare && now - last_busy_ < kIdleAfter;
+std::size_t LanePlan::spare_lanes(const LineLoad& load, Instant now) const {
+  const bool wanted = load.answers_awaited && (busy_ || (spare_ > 0 && now - last_busy_ < kIdleAfter));
   return wanted && load.round_trip >= kFarLine && count_ + step_ < most_ ? 1 : 0;
 }
 
@@ -157,7 +155,8 @@ void LanePlan::take_step(const LineLoad& load, Instant now) {
   step_ = std::min(std::max({std::size_t{1}, by_rule, proven}), most_ - count_ - spare_);
   remembered_ = 1;
   windows_judged_ = 0;
-  is_flat_ = true;
+  most_judged_ = 0;
+  flat_windows_ = 0;
   enter(Phase::Growing, load, now);
 }
 
@@ -180,7 +179,8 @@ void LanePlan::judge(const LineLoad& load, Instant now) {
     retry_after_ = {};
     return take_step(load, now);
   }
-  is_flat_ = is_flat_ && *rate > base_rate_ * kLeastFlat && *rate < base_rate_ * kMostFlat;
+  most_judged_ = std::max(most_judged_, *rate);
+  if (*rate > base_rate_ * kLeastFlat) ++flat_windows_;
   if (++windows_judged_ == kWindowsJudged) give_up_step(load, now);
 }
 
@@ -188,10 +188,12 @@ void LanePlan::judge(const LineLoad& load, Instant now) {
 /// moves the same with more lanes is full, and few trials are enough to notice that it has changed.
 void LanePlan::give_up_step(const LineLoad& load, Instant now) {
   const bool judged = windows_judged_ == kWindowsJudged;
-  const bool full = judged && is_flat_;
+  // One window may be one in which BBR looked at the empty line.
+  const bool full = judged && flat_windows_ >= kWindowsJudged - 1 && most_judged_ < base_rate_ * kMostFlat;
   failed_step_ = judged ? step_ : 0;
   step_ = 0;
-  retry_after_ = full ? std::clamp(retry_after_ * 4, kFirstRetryWhenFlat, kLongestRetry)
+  const Duration first = std::max(kFirstRetryWhenFlat, kRoundTripsWhenFlat * round_trip_);
+  retry_after_ = full ? std::clamp(retry_after_ * 4, std::min(first, kLongestRetry), kLongestRetry)
                       : std::clamp(retry_after_ * 2, kFirstRetry, kLongestRetry);
   next_try_ = now + retry_after_;
   enter(Phase::Base, load, now);

@@ -49,7 +49,7 @@ class LanePlan {
   void note_busy(const LineLoad& load, Instant now);
   void enter(Phase phase, const LineLoad& load, Instant now);
   void advance(const LineLoad& load, Instant now);
-  std::size_t spare_lanes(const LineLoad& load, Instant now);
+  std::size_t spare_lanes(const LineLoad& load, Instant now) const;
 
   const std::size_t most_;
   Phase phase_ = Phase::Base;
@@ -62,7 +62,8 @@ class LanePlan {
   std::size_t failed_step_ = 0;  ///< The latest that did not pay; 0 when the latest did.
   std::size_t remembered_ = 1;   ///< Worth it before the line fell idle.
   int windows_judged_ = 0;
-  bool is_flat_ = true;             ///< In every window judged the step made no difference.
+  double most_judged_ = 0;          ///< Bytes a second, of the best of them.
+  int flat_windows_ = 0;            ///< Of those: the step made no difference, or brought something.
   std::vector<double> base_rates_;  ///< Of the latest windows with count_ lanes, bytes a second.
   double base_rate_ = 0;            ///< Their median.
   Duration retry_after_{};
@@ -73,7 +74,6 @@ class LanePlan {
   std::uint64_t last_bytes_ = 0;
   Instant last_moved_{};
   Instant last_waited_{};
-  Instant last_answers_{};  ///< Somebody beside bulk waited for answers.
 };
 
 }  // namespace culvert

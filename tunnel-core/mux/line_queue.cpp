@@ -23,8 +23,6 @@ void LineQueue::observe(Duration shortest, Duration empty, double rate, Instant 
   if (now < left_until_ || rate <= 0) return;
   const Duration wanted = std::clamp(empty / 8, kLeastQueue, kMostQueue);
   const Duration queue = shortest - empty;
-  burst_ = wanted / 2;
-  pace_ = rate * kFaster;
   const bool is_long = queue > wanted + wanted / 2;
   if (!is_long || !held) {
     long_since_ = now;
@@ -35,22 +33,33 @@ void LineQueue::observe(Duration shortest, Duration empty, double rate, Instant 
   if (!is_long && limit_ == kNoLimit) return;
   if (holds_ == 0 && queue < wanted / 2) {
     limit_ = kNoLimit;
-    next_bulk_ = {};
     return;
   }
-  // What was changed shows in the window after the next one: that one brings what went out before.
+  const double seconds = std::chrono::duration<double>(empty + wanted).count();
+  const std::uint64_t fitting = std::max(static_cast<std::uint64_t>(rate * seconds), kLeastLimit);
+  follow(queue, wanted, held, fitting);
+  burst_ = wanted / 2;
+  // By the limit too: rate and pace would lower each other in turn where this end wakes up late.
+  pace_ = kFaster * std::max(rate, static_cast<double>(limit_) / seconds);
+}
+
+/// What was changed shows in the window after the next one, which brings what went out before. A queue that
+/// is very long is shortened at once.
+void LineQueue::follow(Duration queue, Duration wanted, bool held, std::uint64_t fitting) {
   const bool shows = !std::exchange(changed_, false);
+  const bool very_long = queue > 4 * wanted;
+  if (!shows && !very_long) return;
   const std::uint64_t before = limit_;
-  if (is_long && (shows || queue > 4 * wanted)) {
-    const double seconds = std::chrono::duration<double>(empty + wanted).count();
-    const std::uint64_t fitting = std::max(static_cast<std::uint64_t>(rate * seconds), kLeastLimit);
-    const bool at_once = limit_ == kNoLimit || queue > 4 * wanted;
-    settled_ = std::min(settled_, limit_ / 16 * 15);
+  if (queue > wanted + wanted / 2) {
+    if (!lowered_) settled_ = std::min(settled_, limit_ / 16 * 15);
+    lowered_ = true;
+    const bool at_once = limit_ == kNoLimit || very_long;
     limit_ = std::min(limit_, at_once ? fitting : std::max(fitting, limit_ / 4 * 3));
-  } else if (!is_long && held && shows) {
-    if (queue >= wanted / 2) {
+  } else {
+    lowered_ = false;
+    if (held && queue >= wanted / 2) {
       settled_ = limit_;
-    } else {
+    } else if (held) {
       // Not by the rate: receipts that come late, from a busy machine, would lower both in turn.
       limit_ += limit_ < settled_ ? std::min(limit_ / 4, settled_ - limit_) : limit_ / 16;
     }
@@ -61,13 +70,13 @@ void LineQueue::observe(Duration shortest, Duration empty, double rate, Instant 
 void LineQueue::note_bulk(std::size_t bytes, Instant now) {
   if (limit_ == kNoLimit) return;
   const std::chrono::duration<double> taken{std::min(static_cast<double>(bytes) / pace_, kLongestTurn)};
-  next_bulk_ = std::max(next_bulk_, now - burst_) + std::chrono::duration_cast<Duration>(taken);
+  // What goes out while nothing is held leaves no debt.
+  next_bulk_ = std::clamp(next_bulk_, now - burst_, now) + std::chrono::duration_cast<Duration>(taken);
 }
 
 /// In the queue of others, who holds back only gets a smaller share.
 void LineQueue::leave_alone(Instant now) {
   limit_ = kNoLimit;
-  next_bulk_ = {};
   left_until_ = now + pause_;
   pause_ = std::min(2 * pause_, kLongestPause);
 }

@@ -24,8 +24,8 @@ class LineQueue {
   /// Bulk went out, headers counted. Where it is held, the next goes a little faster than the line carries:
   /// receipts that were late and come all at once would else put all they make room for into its queue.
   void note_bulk(std::size_t bytes, Instant now);
-  /// When the next bulk may go; long ago where nothing is held.
-  Instant next_bulk() const { return next_bulk_; }
+  /// When the next bulk may go, if it is held.
+  Instant next_bulk() const { return limit_ == kNoLimit ? Instant{} : next_bulk_; }
   /// Bulk waited because of limit().
   void note_held() { held_ = true; }
   /// Bulk was held back lately: the line is full.
@@ -35,6 +35,7 @@ class LineQueue {
   static constexpr std::uint64_t kNoLimit = std::numeric_limits<std::uint64_t>::max();
   static constexpr Duration kFirstPause = 10s;
 
+  void follow(Duration queue, Duration wanted, bool held, std::uint64_t fitting);
   void leave_alone(Instant now);
 
   std::uint64_t limit_ = kNoLimit;
@@ -44,6 +45,7 @@ class LineQueue {
   bool held_ = false;
   int holds_ = 0;              ///< Windows for which it is still called so.
   bool changed_ = false;       ///< In the latest window.
+  bool lowered_ = false;       ///< Since the queue was last short enough.
   std::uint64_t settled_ = 0;  ///< The latest limit that neither queued nor left the line idle.
   Instant long_since_{};       ///< Since when the queue is long although bulk was held.
   Instant left_until_{};

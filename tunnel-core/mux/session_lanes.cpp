@@ -188,8 +188,8 @@ Instant Session::poll_timeout() const {
     consider(std::max(lane->last_received, lane->last_ping) + kPingAfter);
     consider(lane->last_received + kLaneDeadAfter);
     if (const auto receipt = lane->receipt_deadline()) consider(*receipt);
-    const bool bulk_waits = !bulk_list_.empty() && !lane->bulk_would_queue();
-    if (bulk_waits && lane->next_bulk() > latest_) consider(lane->next_bulk());
+    const bool is_held = answers_awaited(latest_) && lane->takes_new_frames() && !bulk_list_.empty();
+    if (is_held && !lane->bulk_would_queue() && lane->next_bulk() > latest_) consider(lane->next_bulk());
   }
   if (lanes_.empty())
     consider(laneless_since_ + (had_lane_ ? config_.resume_deadline : config_.first_lane_deadline));

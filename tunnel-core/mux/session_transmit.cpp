@@ -11,9 +11,9 @@ namespace {
 constexpr std::size_t kFewFrames = 4 * kMaxPayload;
 constexpr std::size_t kLeastPayload = 1024;  ///< On a slow line with one lane.
 constexpr Duration kAwaited = 10s;  ///< Who sent little beside bulk is taken to wait for answers for so long.
-/// The lane for answers is kept for longer than the agent has it after the last of them: it is given back
-/// rather than filled, which on BBR would overfill the line for a second.
-constexpr Duration kKeptLonger = 75s;
+/// The lane for answers is kept free until the agent, which looks twice a second at least, has given it back:
+/// bulk that took it before would overfill the line.
+constexpr Duration kKeptLonger = 1s;
 constexpr Duration kBeside = 100ms;  ///< Bulk of the peer that came no longer ago is still coming.
 
 }  // namespace
@@ -173,8 +173,8 @@ bool Session::should_wait_for_better(const Stream& stream, const Lane& lane, boo
   });
 }
 
-/// Kept free of bulk while somebody waits for answers, and for a while after: behind lost bulk, or while BBR
-/// looks at the empty line, they would wait for round trips. Null where bulk has no other lane.
+/// Kept free of bulk while somebody waits for answers: behind lost bulk they would wait for round trips. Null
+/// where bulk has no other lane.
 const Lane* Session::lane_for_answers(Instant now) const {
   const bool kept_free = awaited_until_ != Instant{} && now < awaited_until_ + kKeptLonger;
   if (!kept_free || least_round_trip() < kFarLine) return nullptr;
@@ -258,7 +258,7 @@ std::optional<Transmit> Session::transmit_data(Lane& lane, Instant now) {
   // Reading may go on when what was read has gone out; the socket waits for this in its relay.
   signal_room(*stream);
   lane.note_sent(header, now);
-  if (!is_sparse) lane.note_bulk(kFrameHeaderSize + piece.bytes.size(), now);
+  if (!is_sparse && !for_answers) lane.note_bulk(kFrameHeaderSize + piece.bytes.size(), now);
   std::byte* const head = piece.headroom != nullptr ? piece.headroom : scratch_;
   encode_header(header, head);
   if (piece.headroom != nullptr) return Transmit{{head, kFrameHeaderSize + piece.bytes.size()}, {}};
