@@ -239,6 +239,7 @@ class Cutter:
         chance = random.Random(self.arguments.seed)
         for number in range(outages):
             self.outage(kinds[number % len(kinds)], chance)
+            say(f"{len(self.cuts)} of {self.arguments.cuts} cuts")
         if self.errors:
             raise self.errors[0]
 

@@ -6,8 +6,10 @@
 namespace culvert {
 namespace {
 
-constexpr Duration kLeastQueue = 5ms;  ///< Receipts come 2 to 5 ms apart: with less, the line would run dry.
+constexpr Duration kLeastQueue = 1ms;
+constexpr Duration kLeastOnSlowLines = 5ms;  ///< Where receipts come 2 to 5 ms apart.
 constexpr Duration kMostQueue = 25ms;
+constexpr double kTwoReceipts = 2 * 64 * 1024;  ///< Bytes; with less than their time the line would run dry.
 constexpr Duration kOurs = 1s;  ///< Within this, or eight round trips, a queue of our own is gone.
 constexpr Duration kLongestPause = 5min;
 constexpr std::uint64_t kLeastLimit = 4096;
@@ -15,13 +17,21 @@ constexpr double kFaster = 1.25;    ///< Than the line: what the rate was measur
 constexpr double kLongestTurn = 1;  ///< Seconds; a lane that delivered next to nothing has no rate.
 constexpr int kHoldsFor = 16;       ///< Windows; a line that is full rests at times.
 
+/// @param rate  bytes a second, above 0
+Duration wanted_queue(Duration empty, double rate) {
+  const std::chrono::duration<double> receipts{std::min(kTwoReceipts / rate, 1.0)};
+  const Duration least =
+      std::clamp(std::chrono::duration_cast<Duration>(receipts), kLeastQueue, kLeastOnSlowLines);
+  return std::clamp(empty / 8, least, kMostQueue);
+}
+
 }  // namespace
 
 void LineQueue::observe(Duration shortest, Duration empty, double rate, Instant now) {
   const bool held = std::exchange(held_, false);
   holds_ = held ? kHoldsFor : std::max(holds_ - 1, 0);
   if (now < left_until_ || rate <= 0) return;
-  const Duration wanted = std::clamp(empty / 8, kLeastQueue, kMostQueue);
+  const Duration wanted = wanted_queue(empty, rate);
   const Duration queue = shortest - empty;
   const bool is_long = queue > wanted + wanted / 2;
   if (!is_long || !held) {

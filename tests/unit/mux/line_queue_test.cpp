@@ -22,6 +22,7 @@ Duration from_seconds(double value) {
 /// A line of 40 ms with one flow, looked at once a round trip; congestion control would put `window` bytes in
 /// flight.
 struct Line {
+  Duration empty = kEmpty;
   double rate = 12.5e6;
   double window = 1e6;
   Duration others{};  ///< What the queue of others adds.
@@ -36,13 +37,14 @@ struct Line {
     while (now < until) {
       const bool held = window >= static_cast<double>(queue.limit());
       const double in_flight = held ? static_cast<double>(queue.limit()) : window;
-      round_trip = std::max(kEmpty, from_seconds(in_flight / rate)) + others;
+      round_trip = std::max(empty, from_seconds(in_flight / rate)) + others;
       const double delivered = std::min(rate, in_flight / seconds(round_trip));
-      carried += delivered * seconds(round_trip);
-      now += round_trip;
+      const Duration window_time = std::max<Duration>(round_trip, 10ms);
+      carried += delivered * seconds(window_time);
+      now += window_time;
       if (held) queue.note_held();
-      queue.note_bulk(static_cast<std::size_t>(in_flight), now - kEmpty);
-      queue.observe(round_trip, kEmpty, delivered, now);
+      queue.note_bulk(static_cast<std::size_t>(in_flight), now - empty);
+      queue.observe(round_trip, empty, delivered, now);
     }
   }
   double carried_rate(Duration time) {
@@ -59,6 +61,16 @@ TEST_CASE("LineQueue: bulk that fills the line's queue is held until the queue i
   line.run(1s);
   CHECK(line.carried_rate(5s) > 0.98 * line.rate);
   CHECK(line.round_trip <= kEmpty + 10ms);
+}
+
+TEST_CASE("LineQueue: on a fast near line the queue is kept as short as its receipts allow", "[mux]") {
+  Line line;
+  line.empty = 200us;
+  line.rate = 1e9;
+  line.window = 8e6;
+  line.run(1s);
+  CHECK(line.carried_rate(2s) > 0.98 * line.rate);
+  CHECK(line.round_trip <= 2ms);
 }
 
 TEST_CASE("LineQueue: nothing is held on a line whose queue is short", "[mux]") {
