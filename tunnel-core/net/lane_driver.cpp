@@ -10,8 +10,8 @@ namespace culvert {
 namespace {
 
 constexpr std::size_t kReadAtOnce = 256 * 1024;
-constexpr int kTurnsOfBulk =
-    5;  ///< Of housekeep(): who sends bulk from time to time keeps what TCP has learnt.
+/// Of housekeep() without bulk: who sends some from time to time keeps what TCP has learnt.
+constexpr int kTurnsOfBulk = 5;
 
 }  // namespace
 

@@ -58,7 +58,7 @@ class LaneDriver : public std::enable_shared_from_this<LaneDriver> {
   std::uint64_t idle_bytes_ = 0;  ///< Received at the last housekeep().
   std::size_t lowat_ = 0;
   bool for_bulk_ = false;         ///< As the socket is tuned.
-  std::uint64_t bulk_bytes_ = 0;  ///< Sent at the last housekeep() that found more than before.
+  std::uint64_t bulk_bytes_ = 0;  ///< Sent at the last housekeep().
   int turns_without_bulk_ = 0;
   bool write_blocked_ = false;
 };

@@ -83,7 +83,7 @@ class SessionDriver {
   void lane_lost(LaneId id, const Error& reason);
   void relay_ended(StreamId id);
 
-  /// Called every two seconds: buffers that nobody needs go back.
+  /// Called every two seconds: what nobody needs any more goes back.
   void housekeep();
 
  private:
