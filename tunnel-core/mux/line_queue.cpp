@@ -13,6 +13,8 @@ constexpr double kTwoReceipts = 2 * 64 * 1024;  ///< Bytes; with less than their
 constexpr Duration kOurs = 1s;  ///< Within this, or eight round trips, a queue of our own is gone.
 constexpr Duration kLongestPause = 5min;
 constexpr std::uint64_t kLeastLimit = 4096;
+/// A lane that has just begun is short of receipts, not of a line: held, it would take seconds to fill it.
+constexpr double kGrows = 1.1;
 constexpr double kFaster = 1.25;    ///< Than the line: what the rate was measured too low by is made up for.
 constexpr double kLongestTurn = 1;  ///< Seconds; a lane that delivered next to nothing has no rate.
 constexpr int kHoldsFor = 16;       ///< Windows; a line that is full rests at times.
@@ -31,6 +33,8 @@ void LineQueue::observe(Duration shortest, Duration empty, double rate, Instant 
   const bool held = std::exchange(held_, false);
   holds_ = held ? kHoldsFor : std::max(holds_ - 1, 0);
   if (now < left_until_ || rate <= 0) return;
+  const bool grows = rate > kGrows * std::exchange(latest_rate_, rate);
+  if (grows && limit_ == kNoLimit) return;
   const Duration wanted = wanted_queue(empty, rate);
   const Duration queue = shortest - empty;
   const bool is_long = queue > wanted + wanted / 2;

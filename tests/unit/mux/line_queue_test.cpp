@@ -81,6 +81,19 @@ TEST_CASE("LineQueue: nothing is held on a line whose queue is short", "[mux]") 
   CHECK_FALSE(line.queue.holds());
 }
 
+TEST_CASE("LineQueue: a lane whose rate still grows is not held, whatever queues beside it", "[mux]") {
+  Line line;
+  line.others = 20ms;
+  for (line.window = 15e3; line.window < 700e3; line.window *= 1.5) {
+    line.run(kEmpty);
+    CHECK(line.queue.limit() > (1_GiB).value);
+  }
+  line.others = {};
+  line.window = 1e6;
+  line.run(1s);
+  CHECK(line.queue.holds());
+}
+
 TEST_CASE("LineQueue: a line that became faster is filled again, one that became slower queues no longer",
           "[mux]") {
   Line line;
@@ -131,7 +144,7 @@ TEST_CASE("LineQueue: a queue that does not go although bulk is held is somebody
           "[mux]") {
   Line line;
   line.others = 40ms;
-  line.run(3s);
+  line.run(4s);
   CHECK_FALSE(line.queue.holds());
   Duration held{};
   for (int look = 0; look < 6000; ++look) {
