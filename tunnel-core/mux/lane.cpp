@@ -30,6 +30,7 @@ void Lane::note_sent(const FrameHeader& header, Instant now) {
   if (!is_state_frame(header.type)) return;
   if (in_flight.empty()) last_progress_ = now;
   in_flight.push_back({header, now});
+  carries_again = suspected;
   in_flight_bytes_ += kFrameHeaderSize + header.length;
 }
 

@@ -42,8 +42,8 @@ class Lane {
     }
     if (n == receipted_) return {};
     const Instant sent_at = in_flight[n - receipted_ - 1].sent_at;
-    last_progress_ = now;
-    suspected = false;
+    last_progress_ = last_receipt_ = now;
+    suspected = carries_again = false;
     for (; receipted_ < n; ++receipted_) {
       const FrameHeader header = in_flight.front().header;
       in_flight.pop_front();
@@ -108,6 +108,8 @@ class Lane {
   void note_hungry() { was_hungry_ = true; }
   /// When the lane is to be suspected unless a receipt comes; none while nothing is in flight.
   std::optional<Instant> stall_deadline() const;
+  /// That confirmed something.
+  Instant last_receipt() const { return last_receipt_; }
   /// LANE_CLOSE may go out: all that was sent is receipted, or went to other lanes.
   bool close_is_due() const;
   bool takes_new_frames() const { return !retiring && !suspected; }
@@ -123,6 +125,7 @@ class Lane {
   bool ping_due = false;
   std::optional<std::uint64_t> pong_due;  ///< Value of the latest PING received.
   bool suspected = false;                 ///< No receipt came when it should have: docs/protocol.md §7.
+  bool carries_again = false;             ///< It was given frames because no lane was well.
   bool retiring = false;                  ///< Given back by either end: no new state frames.
   bool close_sent = false;                ///< LANE_CLOSE.
   bool close_received = false;
@@ -153,6 +156,7 @@ class Lane {
   Duration window_least_{};  ///< Least round trip since rate_since_; 0: none.
   LineQueue line_queue_;
   Instant least_since_{};
+  Instant last_receipt_{};
   Instant last_progress_{};  ///< Of receipts, or since when frames wait for one.
   std::uint64_t in_flight_bytes_ = 0;
   std::uint64_t bulk_bytes_ = 0;  ///< Sent, headers counted.

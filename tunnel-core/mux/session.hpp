@@ -160,6 +160,9 @@ class Session {
   /// may well come sooner than a sign of life or death. Counted in PINGs, so that a process that stood still
   /// does not take its own absence for the line's.
   bool is_silent(Instant now) const;
+  /// Some frame has waited for a receipt for a second and two round trips, and none came on any lane
+  /// meanwhile: the way to the peer may be dead though its bytes come.
+  bool is_unheard(Instant now) const;
   /// The connection is gone: what it had not receipted waits for other lanes.
   void handle_lane_lost(LaneId lane, Instant now);
   /// Gives a lane back: it takes no new frames, and is closed in order when all it carries is receipted.
@@ -260,6 +263,7 @@ class Session {
   Lane* find_lane(LaneId id) const;
   void lose_lane(LaneId id);
   void suspect(Lane& lane);
+  std::optional<Instant> redelivery_deadline(const Lane& lane) const;
   bool some_lane_is_well_beside(const Lane& lane) const;
   void note_closed(const Lane& lane);
   void redeliver(const FrameHeader& header);

@@ -96,6 +96,16 @@ bool Session::is_silent(Instant now) const {
   });
 }
 
+bool Session::is_unheard(Instant now) const {
+  const Duration patience = 2 * kPingAfter + 2 * round_trip();
+  const auto waits = [&](const Lane& lane) {
+    return !lane.in_flight.empty() && now - lane.in_flight.front().sent_at >= patience;
+  };
+  return std::ranges::any_of(lanes_, [&](const auto& entry) { return waits(*entry.second); }) &&
+         std::ranges::all_of(
+             lanes_, [&](const auto& entry) { return now - entry.second->last_receipt() >= patience; });
+}
+
 void Session::handle_lane_lost(LaneId id, Instant now) {
   if (find_lane(id) == nullptr) return;
   lose_lane(id);
@@ -137,10 +147,18 @@ bool Session::some_lane_is_well_beside(const Lane& lane) const {
 /// time that it takes to be sure of a death.
 void Session::suspect(Lane& lane) {
   lane.suspected = true;
+  lane.carries_again = false;
   for (std::size_t i = 0; i < lane.in_flight.size(); ++i) {
     Lane::InFlight& frame = lane.in_flight[i];
     if (!std::exchange(frame.moved, true)) redeliver(frame.header);
   }
+}
+
+/// When what waits on this lane goes to the others, if one is well. What a suspected lane was given for want
+/// of a better one goes as soon as there is one: its own TCP may wait for seconds before it tries again.
+std::optional<Instant> Session::redelivery_deadline(const Lane& lane) const {
+  if (lane.suspected) return lane.carries_again ? std::optional{latest_} : std::nullopt;
+  return lane.stall_deadline();
 }
 
 /// What this frame told, as it stands now, has to be told again.
@@ -183,7 +201,7 @@ Instant Session::poll_timeout() const {
   const auto consider = [&next](Instant at) { next = std::min(next, at); };
   if (ended_) return next;
   for (const auto& [id, lane] : lanes_) {
-    const auto stall = lane->suspected ? std::nullopt : lane->stall_deadline();
+    const auto stall = redelivery_deadline(*lane);
     if (stall && some_lane_is_well_beside(*lane)) consider(*stall);
     consider(std::max(lane->last_received, lane->last_ping) + kPingAfter);
     consider(lane->last_received + kLaneDeadAfter);
@@ -255,8 +273,8 @@ void Session::check_lanes(Instant now) {
     }
   }
   for (const auto& [id, lane] : lanes_) {
-    const auto stall = lane->stall_deadline();
-    if (!stall || *stall > now || lane->suspected) continue;
+    const auto stall = redelivery_deadline(*lane);
+    if (!stall || *stall > now) continue;
     if (some_lane_is_well_beside(*lane)) suspect(*lane);
   }
   for (const LaneId id : dead) {

@@ -51,6 +51,33 @@ TEST_CASE("Lane: two PINGs that nobody answered make a session silent, and any b
   CHECK_FALSE(peer.session.is_silent(peer.now));
 }
 
+TEST_CASE("Lane: a session whose frames got no receipt for a second is unheard, whatever comes from the peer",
+          "[mux]") {
+  RawPeer peer;
+  peer.attach();
+  const StreamId id = peer.open();
+  peer.take();
+  peer.send_receipt(2);  // OPEN and ACK.
+  peer.pass(2s);
+  CHECK_FALSE(peer.session.is_unheard(peer.now));
+  peer.write(id, 100);
+  CHECK(peer.take(FrameType::Data).size() == 1);
+  peer.pass(900ms);
+  CHECK_FALSE(peer.session.is_unheard(peer.now));
+  peer.pass(400ms);
+  CHECK(peer.session.is_unheard(peer.now));
+  CHECK_FALSE(peer.session.is_silent(peer.now));
+
+  SECTION("and a lane that has nothing to say does not change it") {
+    peer.attach(2);
+    CHECK(peer.session.is_unheard(peer.now));
+  }
+  SECTION("until a receipt comes") {
+    peer.send_receipt(3);
+    CHECK_FALSE(peer.session.is_unheard(peer.now));
+  }
+}
+
 TEST_CASE("Lane: a process that stood still does not take its absence for the line's", "[mux]") {
   RawPeer peer;
   peer.attach();

@@ -200,6 +200,14 @@ TEST_CASE("Lanes: a suspected lane that is the last one carries on", "[mux]") {
   peer.session.handle_lane_lost(LaneId{2}, peer.now);
   peer.write(lanes.stream, kMaxPayload);
   CHECK(bytes_in(peer.take(FrameType::Data, 1)) == 2 * kMaxPayload);
+
+  SECTION("and what it was given goes again over the next lane that comes") {
+    peer.attach(3);
+    peer.pass(1ms);
+    CHECK(bytes_in(peer.take(FrameType::Data, 3)) == 2 * kMaxPayload);
+    peer.pass(300ms);
+    CHECK(peer.take(FrameType::Data, 1).empty());
+  }
 }
 
 // docs/protocol.md §3.3
