@@ -18,6 +18,7 @@ namespace {
 namespace http = boost::beast::http;
 using asio::ip::tcp;
 
+constexpr const char* kTooLate = "another lane came first";
 constexpr std::size_t kMaxReply = 64 * 1024;
 /// One address that swallows packets must not use up the time of the others.
 constexpr Duration kOneAddress = 3s;
@@ -154,6 +155,7 @@ asio::awaitable<Tried> try_way(asio::io_context& io, LaneRoute& route, LaneDial 
   }
   if (deadline.expired()) co_return Tried{late};
   if (!connected) co_return Tried{std::move(connected).error()};
+  if (!dial.wanted()) co_return Tried{Error{Errc::Cancelled, kTooLate}};
   tune_lane_socket(attempt->socket.native_handle(), {});
   attempt->stream = std::make_unique<TlsStream>(std::move(attempt->socket), route.tls(way));
   attempt->stream->engine().set_server_name(dial.server_name);
@@ -171,7 +173,7 @@ asio::awaitable<Tried> try_way(asio::io_context& io, LaneRoute& route, LaneDial 
     const Error why = attempt->stream->last_error();
     co_return Tried{why, blames_handshake(why.code()) ? Obstacle::Handshake : Obstacle::None};
   }
-  if (!dial.wanted()) co_return Tried{Error{Errc::Cancelled, "another lane came first"}};
+  if (!dial.wanted()) co_return Tried{Error{Errc::Cancelled, kTooLate}};
   Tried tried = co_await upgrade(attempt, route, dial, way);
   if (!tried.lane && deadline.expired()) co_return Tried{late};
   co_return tried;

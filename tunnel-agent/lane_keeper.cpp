@@ -10,8 +10,10 @@ namespace culvert {
 namespace {
 
 /// Beside dials that wait for an answer, one more starts this often: a SYN that was lost is repeated only
-/// after 1, 3 and 7 s, and 0.7 s falls between those times.
-constexpr Duration kNextDial = 700ms;
+/// after 1, 3 and 7 s, and 0.4 s falls between those times, so that one goes out every 0.2 s.
+constexpr Duration kNextDial = 400ms;
+/// Lanes that are back after a silence are replaced within this, or four round trips, or kept.
+constexpr Duration kReplaceWithin = 1s;
 /// How soon silence is noticed.
 constexpr Duration kLookAgain = 250ms;
 constexpr std::size_t kMostPending = 8;
@@ -60,12 +62,15 @@ asio::awaitable<Result<void>> LaneKeeper::run(SessionDriver& driver, const cloud
   unknown_.reset();
   outage_.reset();
   last_epoch_ = driver.session().epoch();
-  pending_ = 0;
+  begin_dials();
+  was_up_ = false;
   stopped_ = false;
   pace_.restart(thread_.clock().now());
   while (!stopped_ && !unknown_) {
     const Instant now = thread_.clock().now();
-    const Duration pause = is_down(now) ? recover(now) : adjust(now);
+    const bool down = is_down(now);
+    if (outage_ && !down && !outage_->back_since) outage_->back_since = now;
+    const Duration pause = down || has_worn_lanes(now) ? recover(now) : adjust(now);
     wake_.expires_after(std::chrono::duration_cast<asio::steady_timer::duration>(pause));
     error_code woken;
     auto token = asio::redirect_error(asio::use_awaitable, woken);
@@ -76,17 +81,21 @@ asio::awaitable<Result<void>> LaneKeeper::run(SessionDriver& driver, const cloud
   co_return Result<void>{};
 }
 
-/// No lane is up, or none answers. All dials of one outage share an epoch until one fails: each that succeeds
-/// is a lane, and the first one takes the place of lanes that are silent.
+/// No lane is up, none answers, or those that are back are to be replaced. All dials of one outage share an
+/// epoch until one fails: each that succeeds is a lane, and the first one takes the place of lanes that are
+/// silent.
 Duration LaneKeeper::recover(Instant now) {
   if (!outage_) {
     // The first dial comes at once, unless the lanes did not live for a second: that would be a storm.
     const bool storm = up_since_ != Instant{} && now - up_since_ < kShortLife;
     if (!storm) pace_.restart(now);
     const bool streams_wait = driver_->session().stats().streams > 0;
-    outage_ = Outage{last_epoch_ + 1, storm ? now + pace_.next(now, streams_wait) : now};
+    outage_ = Outage{last_epoch_ + 1, storm ? now + pace_.next(now, streams_wait) : now, {}, {}};
+    begin_dials();
   }
-  if (now >= outage_->next_dial && pending_ < kMostPending) {
+  if (!outage_->back_since && line_lost_packets()) outage_->worn_epoch = driver_->session().epoch();
+  if (pending_ >= kMostPending) return kNextDial;  // Or until one of them ends.
+  if (now >= outage_->next_dial) {
     dial(outage_->epoch);
     outage_->next_dial = now + kNextDial;
   }
@@ -94,9 +103,14 @@ Duration LaneKeeper::recover(Instant now) {
 }
 
 Duration LaneKeeper::adjust(Instant now) {
-  if (outage_) up_since_ = now;
-  outage_.reset();
   const LineLoad load = driver_->session().line_load();
+  if (std::exchange(outage_, std::nullopt)) {
+    up_since_ = now;
+    // Those whose SYN was lost come seconds late, if ever: lanes that are wanted do not wait for them.
+    begin_dials();
+    const bool returns = std::exchange(was_up_, true);
+    if (returns) plan_->note_return(load, driver_->session().stats().backlog_bytes, now);
+  }
   wanted_ = plan_->wanted(load, now);
   if (load.lanes > wanted_) give_back(load.lanes - wanted_);
   if (now >= next_extra_) {
@@ -117,13 +131,40 @@ void LaneKeeper::give_back(std::size_t surplus) {
 }
 
 bool LaneKeeper::is_down(Instant now) const {
-  return driver_->session().lane_count() == 0 || driver_->session().is_silent(now);
+  const Session& session = driver_->session();
+  if (session.lane_count() == 0 || session.is_silent(now)) return true;
+  return session.is_unheard(now) && line_lost_packets();  // The line is dead one way.
+}
+
+/// Not so when it is the gateway that stands still: its kernel goes on acknowledging.
+bool LaneKeeper::line_lost_packets() const {
+  const auto lanes = driver_->session().lane_stats(thread_.clock().now());
+  return std::ranges::any_of(lanes, [&](const LaneStats& lane) {
+    const auto line = driver_->line_of(lane.id);
+    return line && line->time_outs > 0;
+  });
+}
+
+/// The lanes that are back are those whose packets were lost: next to nothing is left of their congestion
+/// windows, and it takes them longer than a dial to grow again.
+bool LaneKeeper::has_worn_lanes(Instant now) const {
+  const Session& session = driver_->session();
+  if (!outage_ || outage_->worn_epoch != session.epoch()) return false;
+  const Duration within = std::max<Duration>(kReplaceWithin, 4 * session.line_load().round_trip);
+  return !outage_->back_since || now < *outage_->back_since + within;
 }
 
 /// A dial that took its time may come when others have mended what it was made for.
 bool LaneKeeper::wants(std::uint32_t epoch) const {
   const Session& session = driver_->session();
-  return is_down(thread_.clock().now()) || (epoch == session.epoch() && session.line_load().lanes < wanted_);
+  const Instant now = thread_.clock().now();
+  if (is_down(now) || (epoch > session.epoch() && has_worn_lanes(now))) return true;
+  return epoch == session.epoch() && session.line_load().lanes < wanted_;
+}
+
+void LaneKeeper::begin_dials() {
+  ++series_;
+  pending_ = 0;
 }
 
 void LaneKeeper::dial(std::uint32_t epoch) {
@@ -139,10 +180,10 @@ void LaneKeeper::dial(std::uint32_t epoch) {
   dial.wanted = [this, epoch, generation = generation_] { return generation == generation_ && wants(epoch); };
   last_epoch_ = std::max(last_epoch_, epoch);
   ++pending_;
-  dials_.spawn(run_dial(generation_, dial, dial_of_endpoint(dial, grant_->lane_endpoint)));
+  dials_.spawn(run_dial(generation_, series_, dial, dial_of_endpoint(dial, grant_->lane_endpoint)));
 }
 
-asio::awaitable<void> LaneKeeper::run_dial(std::uint64_t generation, LaneDial dial,
+asio::awaitable<void> LaneKeeper::run_dial(std::uint64_t generation, std::uint64_t series, LaneDial dial,
                                            std::optional<LaneDial> nearer) {
   Result<DialedLane> lane = Error{Errc::Unreachable, "not tried"};
   if (nearer) lane = co_await dial_lane(thread_.io(), route_, *nearer);
@@ -150,30 +191,29 @@ asio::awaitable<void> LaneKeeper::run_dial(std::uint64_t generation, LaneDial di
   const bool fall_back = !nearer || (!lane && is_connection_trouble(lane.error().code()));
   if (fall_back) lane = co_await dial_lane(thread_.io(), route_, dial);
   if (generation != generation_) co_return;
-  --pending_;
-  if (lane) {
-    handle_lane(dial, std::move(*lane));
-  } else {
-    handle_failure(dial, lane.error());
+  const bool is_current = series == series_;
+  if (is_current) --pending_;
+  Result<void> added = lane ? add_lane(dial, std::move(*lane)) : lane.error();
+  if (!added && added.error().code() == Errc::UnknownSession) {
+    unknown_ = added.error();
+  } else if (!added && is_current) {
+    handle_failure(dial, added.error());
   }
   hurry();
 }
 
-void LaneKeeper::handle_lane(const LaneDial& dial, DialedLane lane) {
-  if (dial.epoch < driver_->session().epoch()) return;  // The gateway has discarded it as well.
-  const auto added = driver_->add_lane(dial.lane, dial.epoch, lane.peer_replay, lane.stream, {},
-                                       lane.leftover, lane.carrier);
-  if (!added) return handle_failure(dial, added.error());
-  extra_pause_ = {};
+Result<void> LaneKeeper::add_lane(const LaneDial& dial, DialedLane lane) {
+  if (dial.epoch < driver_->session().epoch()) return {};  // The gateway has discarded it as well.
+  auto added = driver_->add_lane(dial.lane, dial.epoch, lane.peer_replay, lane.stream, {}, lane.leftover,
+                                 lane.carrier);
+  if (added) extra_pause_ = {};
+  return added;
 }
 
 void LaneKeeper::handle_failure(const LaneDial& dial, const Error& error) {
-  if (error.code() == Errc::Cancelled) return;
+  const bool was_replaced = dial.epoch < driver_->session().epoch();
+  if (error.code() == Errc::Cancelled || was_replaced) return;
   const Instant now = thread_.clock().now();
-  if (error.code() == Errc::UnknownSession) {
-    unknown_ = error;
-    return;
-  }
   if (!outage_) {
     if (driver_->session().lane_count() == 0) return;
     extra_pause_ = std::clamp(extra_pause_ * 2, kFirstExtraPause, kLongestExtraPause);

@@ -41,16 +41,21 @@ class LaneKeeper {
   struct Outage {
     std::uint32_t epoch;
     Instant next_dial;
+    std::optional<std::uint32_t> worn_epoch;  ///< Of lanes whose packets were lost.
+    std::optional<Instant> back_since;        ///< Those lanes.
   };
 
   Duration recover(Instant now);
   Duration adjust(Instant now);
   bool is_down(Instant now) const;
+  bool line_lost_packets() const;
+  bool has_worn_lanes(Instant now) const;
   bool wants(std::uint32_t epoch) const;
+  void begin_dials();
   void dial(std::uint32_t epoch);
-  boost::asio::awaitable<void> run_dial(std::uint64_t generation, LaneDial dial,
+  boost::asio::awaitable<void> run_dial(std::uint64_t generation, std::uint64_t series, LaneDial dial,
                                         std::optional<LaneDial> nearer);
-  void handle_lane(const LaneDial& dial, DialedLane lane);
+  Result<void> add_lane(const LaneDial& dial, DialedLane lane);
   void handle_failure(const LaneDial& dial, const Error& error);
   void give_back(std::size_t surplus);
 
@@ -65,14 +70,16 @@ class LaneKeeper {
   const cloud_api::SessionGrant* grant_ = nullptr;
   std::optional<LanePlan> plan_;
   std::optional<Error> unknown_;
-  std::optional<Outage> outage_;   ///< While no lane is up, or none answers.
+  std::optional<Outage> outage_;   ///< While no lane is up, none answers, or worn ones are replaced.
   std::uint32_t next_number_ = 1;  ///< Of a lane; never used twice, whatever the epoch.
   std::uint32_t last_epoch_ = 0;   ///< The highest one that was ever dialled with.
-  std::size_t pending_ = 0;
-  std::size_t wanted_ = 1;  ///< Lanes, when last looked at.
-  Instant next_extra_{};    ///< When lanes beside the first may be dialled again.
+  std::uint64_t series_ = 0;       ///< Of dials: those of an outage, or those since.
+  std::size_t pending_ = 0;        ///< Dials of the present series.
+  std::size_t wanted_ = 1;         ///< Lanes, when last looked at.
+  Instant next_extra_{};           ///< When lanes beside the first may be dialled again.
   Duration extra_pause_{};
   Instant up_since_{};
+  bool was_up_ = false;  ///< This session.
   bool stopped_ = false;
 
   RetryPace pace_;

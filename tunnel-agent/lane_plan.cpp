@@ -22,6 +22,10 @@ constexpr double kMostFlat = 1.04;
 constexpr Duration kLongestRetry = 5min;
 constexpr Duration kIdleAfter = 30s;
 constexpr Duration kLately = 500ms;  ///< Or four round trips.
+constexpr std::size_t kCatchUpLanes = 4;
+constexpr Duration kCatchUpTime = 3s;
+constexpr Duration kLeftComesWithin = 1s;
+constexpr std::uint64_t kMuchLeft = 256 * 1024;  ///< Bytes.
 constexpr Duration kBusyInterval = 50ms;
 constexpr Duration kIdleInterval = 500ms;
 
@@ -46,10 +50,39 @@ std::size_t LanePlan::wanted(const LineLoad& load, Instant now) {
     next_try_ = now;
   }
   spare_ = spare_lanes(load, now);
+  catch_up(load, now);
   LineLoad of_bulk = load;
   of_bulk.lanes -= std::min(spare_, load.lanes);
-  advance(of_bulk, now);
-  return std::min(count_ + step_ + spare_, most_);
+  if (returned_at_) {
+    begin_window(load, now);  // What was left makes every number of lanes look good.
+  } else {
+    advance(of_bulk, now);
+  }
+  return std::min(std::max(count_ + step_, catch_up_) + spare_, most_);
+}
+
+void LanePlan::note_return(const LineLoad& load, std::uint64_t backlog_bytes, Instant now) {
+  returned_at_ = now;
+  left_bytes_ = backlog_bytes;
+  returned_at_bytes_ = load.moved_bytes;
+  remembered_ = std::max(remembered_, count_ + std::exchange(step_, 0));
+  enter(Phase::Base, load, now);
+}
+
+/// New lanes leave slow start long before the line is full (measured: at a tenth of it), and one lane alone
+/// would take dozens of round trips for what an outage left.
+void LanePlan::catch_up(const LineLoad& load, Instant now) {
+  if (!returned_at_) return;
+  const Duration passed = now - *returned_at_;
+  if (passed >= kCatchUpTime) {
+    returned_at_.reset();
+    catch_up_ = 0;
+    return;
+  }
+  // How much waits at the other end shows when it comes.
+  const std::uint64_t left = std::max(left_bytes_, load.moved_bytes - returned_at_bytes_);
+  if (passed < kLeftComesWithin && left >= kMuchLeft && load.round_trip >= kFarLine)
+    catch_up_ = kCatchUpLanes;
 }
 
 /// One lane more, which sessions keep free of bulk, while somebody waits for answers over a far line.

@@ -22,6 +22,9 @@ class LanePlan {
   /// @param most  1 to 32.
   explicit LanePlan(std::size_t most) : most_(most) {}
 
+  /// The session is back after an outage, and so many bytes of streams wait at this end. Lanes are added at
+  /// once where that is much; a trial that was under way is over.
+  void note_return(const LineLoad& load, std::uint64_t backlog_bytes, Instant now);
   /// Takes a sample and says how many lanes there should be. To be called every interval().
   std::size_t wanted(const LineLoad& load, Instant now);
   /// Until the next sample: short while something moves.
@@ -50,6 +53,7 @@ class LanePlan {
   void enter(Phase phase, const LineLoad& load, Instant now);
   void advance(const LineLoad& load, Instant now);
   std::size_t spare_lanes(const LineLoad& load, Instant now) const;
+  void catch_up(const LineLoad& load, Instant now);
 
   const std::size_t most_;
   Phase phase_ = Phase::Base;
@@ -59,6 +63,7 @@ class LanePlan {
   std::size_t count_ = 1;        ///< Lanes that have proved their worth.
   std::size_t step_ = 0;         ///< On trial beside them.
   std::size_t spare_ = 0;        ///< For answers.
+  std::size_t catch_up_ = 0;     ///< For what an outage left.
   std::size_t failed_step_ = 0;  ///< The latest that did not pay; 0 when the latest did.
   std::size_t remembered_ = 1;   ///< Worth it before the line fell idle.
   int windows_judged_ = 0;
@@ -68,6 +73,9 @@ class LanePlan {
   double base_rate_ = 0;            ///< Their median.
   Duration retry_after_{};
   Instant next_try_{};
+  std::optional<Instant> returned_at_;   ///< While lanes may be added for what an outage left.
+  std::uint64_t left_bytes_ = 0;         ///< By the outage, at this end.
+  std::uint64_t returned_at_bytes_ = 0;  ///< moved_bytes then.
   bool busy_ = false;
   Instant last_busy_{};
   Instant last_sample_{};

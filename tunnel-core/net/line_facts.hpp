@@ -11,6 +11,7 @@ namespace culvert {
 struct LineFacts {
   std::uint64_t segments_sent = 0;    ///< Of this connection, those sent again included.
   std::uint64_t segments_resent = 0;  ///< Taken for lost.
+  unsigned time_outs = 0;             ///< In a row, since anything was acknowledged.
   Duration round_trip{};              ///< Smoothed: with what stands in queues.
   Duration least_round_trip{};        ///< The shortest of late: without queues.
 };

@@ -33,6 +33,10 @@ struct Line {
     return greatest;
   }
 
+  void come_back(std::uint64_t backlog_bytes) {
+    plan.note_return({static_cast<std::uint64_t>(moved), backlog_bytes > 0, 80ms, lanes}, backlog_bytes, now);
+  }
+
   std::function<double(std::size_t)> rate;
   LanePlan plan;
   Instant now{1h};
@@ -164,6 +168,71 @@ TEST_CASE("LanePlan: who may have one lane keeps one, whoever waits for answers"
   Line line{lossy, 1};
   line.answers = true;
   CHECK(line.run(60s) == 1);
+}
+
+TEST_CASE("LanePlan: what an outage left goes over four lanes at once, which go back after it", "[agent]") {
+  Line line{[](std::size_t) { return 100e3; }};
+  line.run(5s, false);
+  line.come_back(1 << 20);
+  line.run(300ms, false);
+  CHECK(line.lanes == 4);
+  line.run(4s, false);
+  CHECK(line.wanted == 1);
+}
+
+TEST_CASE("LanePlan: ordinary traffic after an outage that left little adds no lane", "[agent]") {
+  Line line{[](std::size_t) { return 150e3; }};
+  line.run(5s, false);
+  line.come_back(200'000);
+  CHECK(line.run(4s, false) == 1);
+}
+
+TEST_CASE("LanePlan: a trial that an outage ended is taken up again", "[agent]") {
+  Line line{lossy};
+  line.run(20s);
+  REQUIRE(line.wanted == 32);
+  line.run(31s, false);
+  REQUIRE(line.wanted == 1);
+  while (line.wanted == 1) line.run(50ms);
+  line.come_back(0);
+  line.lanes = 1;
+  line.run(6s);
+  CHECK(line.wanted == 32);
+}
+
+TEST_CASE("LanePlan: what an outage left at the other end counts when it comes", "[agent]") {
+  Line line{[](std::size_t) { return 400e3; }};
+  line.run(5s, false);
+  line.come_back(0);
+  CHECK(line.run(500ms) == 1);
+  CHECK(line.run(500ms) == 4);
+}
+
+TEST_CASE("LanePlan: an outage that left little, or of a near line, adds no lane", "[agent]") {
+  Line line{[](std::size_t) { return 10e3; }};
+  line.run(5s, false);
+  line.come_back(100'000);
+  CHECK(line.run(2s) == 1);
+  LanePlan near{32};
+  near.note_return({0, true, 500us, 1}, 1 << 20, line.now);
+  CHECK(near.wanted({1 << 20, true, 500us, 1}, line.now + 50ms) == 1);
+}
+
+TEST_CASE("LanePlan: what lanes catch up after an outage is no proof that more of them pay", "[agent]") {
+  Line line{[](std::size_t) { return 50e6; }};
+  line.run(5s);
+  line.come_back(8 << 20);
+  CHECK(line.run(2900ms) == 4);
+  line.run(1s);
+  CHECK(line.wanted <= 2);
+  line.run(600s);
+  CHECK(line.wanted == 1);
+}
+
+TEST_CASE("LanePlan: what an outage left needs no more lanes than there may be", "[agent]") {
+  Line line{[](std::size_t) { return 1e6; }, 2};
+  line.come_back(1 << 20);
+  CHECK(line.run(2s) == 2);
 }
 
 TEST_CASE("LanePlan: a lane that moves more than 1 Gbit/s stays alone", "[agent]") {
