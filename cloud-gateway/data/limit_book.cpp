@@ -29,7 +29,10 @@ LimitBook::LimitBook(DataThread& thread, PolicyHub& policy, SharedBuckets& bucke
       buckets_(buckets),
       now_(std::move(now)),
       policy_(policy.current()),
-      window_timer_(thread.io()) {}
+      window_timer_(thread.io()) {
+  // The policy of a gateway that starts is older than its threads: nobody tells them that it has windows.
+  if (policy_->has_windows()) watch_windows();
+}
 
 const StreamLimits& LimitBook::of_streams(const certs::SiteIdentity& site, const std::string& target) {
   if (policy_->version() != hub_.version()) apply_policy();
