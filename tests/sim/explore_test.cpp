@@ -87,23 +87,39 @@ std::size_t number_from(const char* variable, std::size_t otherwise) {
 
 // SIM_EXPLORE_MORE=N explores N choices deeper; each takes about three times as long.
 TEST_CASE("Every order of a few frames, two or three lanes and their faults keeps every promise", "[sim]") {
+  // Fewer than the least: choices have been lost, and the orders behind them are no longer tried.
+  struct Extent {
+    std::size_t schedules;
+    std::size_t states;
+  };
   struct Bounds {
     const char* name;
     ChoiceBounds bounds;
     std::size_t depth;
+    Extent least;  ///< About nine tenths of what there was in November 2026.
   };
   const std::size_t more = number_from("SIM_EXPLORE_MORE", 0);
   const Habits one = writes(1);
   const Habits two = writes(2);
   const Habits three = writes(3);
   const Bounds all[] = {
-      {"two lanes, no fault", {.lanes = 2, .lanes_up = 2, .agent = three, .gateway = two}, 9},
-      {"two lanes, one fault", {.lanes = 2, .lanes_up = 2, .faults = 1, .agent = three, .gateway = two}, 6},
+      {"two lanes, no fault", {.lanes = 2, .lanes_up = 2, .agent = three, .gateway = two}, 9, {7500, 11100}},
+      {"two lanes, one fault",
+       {.lanes = 2, .lanes_up = 2, .faults = 1, .agent = three, .gateway = two},
+       6,
+       {5000, 6800}},
       {"two lanes, two faults and a dial",
        {.lanes = 2, .lanes_up = 2, .extra_dials = 1, .faults = 2, .agent = two, .gateway = one},
-       5},
-      {"three lanes, one fault", {.lanes = 3, .lanes_up = 3, .faults = 1, .agent = three, .gateway = one}, 6},
-      {"dials that race", {.lanes = 3, .extra_dials = 3, .faults = 2, .agent = one, .gateway = one}, 7},
+       5,
+       {9900, 12500}},
+      {"three lanes, one fault",
+       {.lanes = 3, .lanes_up = 3, .faults = 1, .agent = three, .gateway = one},
+       6,
+       {4500, 6300}},
+      {"dials that race",
+       {.lanes = 3, .extra_dials = 3, .faults = 2, .agent = one, .gateway = one},
+       7,
+       {5700, 8100}},
   };
   for (const Bounds& each : all) {
     const std::clock_t began = std::clock();
@@ -114,6 +130,8 @@ TEST_CASE("Every order of a few frames, two or three lanes and their faults keep
               << " states, " << took << " s of CPU\n";
     INFO(each.name);
     CHECK(broken == "");
+    CHECK(exploration.schedules() >= each.least.schedules);
+    CHECK(exploration.states() >= each.least.states);
   }
 }
 
