@@ -130,14 +130,16 @@ std::string render_status(const json& status) {
             (limiting.at("down").get<bool>() ? ", limiting down" : "") + "\n";
   }
   if (status.at("sessions").empty()) return text;
-  auto rows = rows_of(status.at("sessions"), {"org", "site", "state", "lanes", "streams", "", "", "since"});
+  auto rows = rows_of(status.at("sessions"),
+                      {"org", "site", "state", "lanes", "streams", "", "", "limited_by", "since"});
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const json& session = status.at("sessions")[i];
     rows[i][5] = bytes_text(session.at("sent_bytes").get<std::uint64_t>());
     rows[i][6] = bytes_text(session.at("received_bytes").get<std::uint64_t>());
   }
   return text + "\n" +
-         render_table({"ORG", "SITE", "STATE", "LANES", "STREAMS", "SENT", "RECEIVED", "SINCE"}, rows);
+         render_table({"ORG", "SITE", "STATE", "LANES", "STREAMS", "SENT", "RECEIVED", "LIMITED BY", "SINCE"},
+                      rows);
 }
 
 /// What was done, and what usually comes next.

@@ -37,20 +37,6 @@ std::string host_name() {
   return name;
 }
 
-const char* limit_name(Limit limit) {
-  switch (limit) {
-    case Limit::Line:
-      return "line";
-    case Limit::Window:
-      return "window";
-    case Limit::Memory:
-      return "memory";
-    case Limit::Source:
-      break;
-  }
-  return "source";
-}
-
 std::string_view carrier_name(std::optional<Carrier> carrier) {
   if (!carrier) return "";  // Its connection has just gone.
   return *carrier == Carrier::WebSocket ? "websocket" : "culvert";
@@ -326,7 +312,7 @@ AgentStatus GatewayLink::status(bool with_streams) const {
                     config_.gateway_url,
                     since_,
                     error_,
-                    state_ == SessionState::Up ? limit_name(driver_->session().limit()) : "",
+                    state_ == SessionState::Up ? std::string{limit_name(driver_->session().limit())} : "",
                     last_end_,
                     draining_                            ? "agent"
                     : driver_->session().peer_draining() ? "gateway"

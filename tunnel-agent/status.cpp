@@ -80,6 +80,7 @@ json to_json(const LaneStatus& lane) {
     object["segments_resent"] = lane.line->segments_resent;
     object["tcp_rtt_ms"] = milliseconds(lane.line->round_trip);
     object["tcp_least_rtt_ms"] = milliseconds(lane.line->least_round_trip);
+    object["congestion_control"] = lane.line->congestion_control;
   }
   return object;
 }

@@ -248,7 +248,8 @@ json status_json(const LiveStatus& live, std::uint64_t orgs, std::uint64_t sites
                         {"lanes", session.lanes},
                         {"streams", session.streams},
                         {"sent_bytes", session.sent_bytes},
-                        {"received_bytes", session.received_bytes}});
+                        {"received_bytes", session.received_bytes},
+                        {"limited_by", session.limited_by}});
   }
   std::sort(sessions.begin(), sessions.end(), [](const json& a, const json& b) {
     return std::pair{a.at("org"), a.at("site")} < std::pair{b.at("org"), b.at("site")};

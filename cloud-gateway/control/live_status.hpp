@@ -21,6 +21,7 @@ struct LiveSession {
   std::uint64_t streams = 0;
   std::uint64_t sent_bytes = 0;      ///< To the agent.
   std::uint64_t received_bytes = 0;  ///< From the agent.
+  std::string limited_by;            ///< Of what goes to the agent: limit_name().
 };
 
 /// A bandwidth limit that held back a stream within the last second.

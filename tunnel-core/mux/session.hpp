@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "tunnel-core/mux/lane.hpp"
+#include "tunnel-core/mux/limit.hpp"
 #include "tunnel-core/mux/session_config.hpp"
 #include "tunnel-core/mux/stream.hpp"
 
@@ -88,14 +89,6 @@ struct SessionStats {
   std::uint64_t backlog_bytes = 0;
   std::uint64_t memory_bytes = 0;  ///< Reserved.
   std::uint64_t memory_ceiling = 0;
-};
-
-/// What keeps the streams of a session from going faster at this moment.
-enum class Limit : std::uint8_t {
-  Source,  ///< Nothing: all that was read has gone out.
-  Line,    ///< Data waits for the lanes.
-  Window,  ///< The far end has taken what it may: its target is slow, or its window still grows.
-  Memory,  ///< This end has no memory for more.
 };
 
 /// What the number of lanes is judged by.

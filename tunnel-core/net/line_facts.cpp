@@ -8,13 +8,28 @@
 
 namespace culvert {
 
+namespace {
+
+std::string congestion_control_of(int fd) {
+  char name[16] = {};  // TCP_CA_NAME_MAX of the kernel.
+  socklen_t size = sizeof name - 1;
+  if (::getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &size) != 0) return {};
+  return name;
+}
+
+}  // namespace
+
 std::optional<LineFacts> line_facts(int fd) {
   tcp_info info{};
   socklen_t size = sizeof info;
   if (::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return std::nullopt;
   if (size < offsetof(tcp_info, tcpi_min_rtt) + sizeof info.tcpi_min_rtt) return std::nullopt;
-  return LineFacts{info.tcpi_segs_out, info.tcpi_total_retrans, info.tcpi_retransmits,
-                   std::chrono::microseconds{info.tcpi_rtt}, std::chrono::microseconds{info.tcpi_min_rtt}};
+  return LineFacts{info.tcpi_segs_out,
+                   info.tcpi_total_retrans,
+                   info.tcpi_retransmits,
+                   std::chrono::microseconds{info.tcpi_rtt},
+                   std::chrono::microseconds{info.tcpi_min_rtt},
+                   congestion_control_of(fd)};
 }
 
 }  // namespace culvert

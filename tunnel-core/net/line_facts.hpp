@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "tunnel-core/base/time.hpp"
 
@@ -14,6 +15,7 @@ struct LineFacts {
   unsigned time_outs = 0;             ///< In a row, since anything was acknowledged.
   Duration round_trip{};              ///< Smoothed: with what stands in queues.
   Duration least_round_trip{};        ///< The shortest of late: without queues.
+  std::string congestion_control;     ///< As the kernel calls it: `bbr`, `cubic`.
 };
 
 /// TCP_INFO of a connected socket; nothing where the kernel does not tell all of it.

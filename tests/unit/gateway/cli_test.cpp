@@ -173,14 +173,15 @@ TEST_CASE("Render: the status shows sessions, streams and the audit log", "[cli]
                        {"lanes", 1},
                        {"streams", 3},
                        {"sent_bytes", 1536},
-                       {"received_bytes", 7}}}},
+                       {"received_bytes", 7},
+                       {"limited_by", "line"}}}},
                     {"streams", {{"open", 3}, {"opened_total", 4}, {"reset_total", 1}}},
                     {"audit", {{"entries", 5}, {"intact", true}}}};
   const std::string text = render_result("status", status, false).out;
   CHECK_THAT(text, Catch::Contains("culvert-gateway 0.1.0 running, up 2 h 1 min") &&
                        Catch::Contains("0.0.0.0:443, [::]:443") &&
                        Catch::Contains("3 open, 4 opened, 1 reset") && Catch::Contains("5 entries, intact") &&
-                       Catch::Contains("1.5 KiB"));
+                       Catch::Contains("1.5 KiB") && Catch::Contains("line"));
 }
 
 }  // namespace culvert
