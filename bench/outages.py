@@ -22,6 +22,7 @@ PATIENT = {"wal_sender_timeout": "15min", "wal_receiver_timeout": "15min"}  # do
 MIRROR_BYTES_PER_SECOND = 1 << 20
 LONGEST_SECONDS = {"cut": 1.5, "stall": 3.0}  # A stall of more than 2.5 s takes the lanes with it.
 LONGEST_UP_SECONDS = 2.0
+MOST_BACK_SECONDS = 1.5  # After the long outage.
 
 
 def planned_seconds(options: argparse.Namespace) -> float:
@@ -63,8 +64,9 @@ class Replicas:
             ["qemu-img", "convert", "-n", "-p", "-r", str(MIRROR_BYTES_PER_SECOND), "-f", "raw", "-O", "raw",
              str(self.source), url], folder / "qemu-img.log"))
 
-    def running(self) -> bool:
-        return self.copier.alive() and self.load.alive()
+    def check_running(self, when: str) -> None:
+        self.scenario.check(f"both replications run {when}", self.copier.alive() and self.load.alive() and
+                            self.standby.receiver() == self.receiver, self.copier.log_end())
 
     def finish(self) -> None:
         check = self.scenario.check
@@ -101,6 +103,7 @@ def body(scenario: Scenario, options: argparse.Namespace) -> None:
     replicas = Replicas(scenario, planned_seconds(options))
     before = pair.status()  # pg_basebackup ends its second stream with a reset of its own.
     interrupt(scenario, options.cuts // 2, chance)
+    replicas.check_running("before the long outage")
     scenario.note(f"an outage of {options.outage:g} s begins")
     pair.line.stall()
     time.sleep(options.outage)
@@ -109,7 +112,10 @@ def body(scenario: Scenario, options: argparse.Namespace) -> None:
     pair.line.mend()
     mended = time.monotonic()
     wait_until("the session's return", lambda: pair.status()["session"]["state"] == "up", 15)
-    scenario.note(f"the line is back, and the session {time.monotonic() - mended:.1f} s later")
+    took = time.monotonic() - mended
+    scenario.check(f"the line is back, and the session {took:.1f} s later, {MOST_BACK_SECONDS} s at most",
+                   took <= MOST_BACK_SECONDS)
+    replicas.check_running("after the long outage")
     interrupt(scenario, options.cuts - options.cuts // 2, chance)
     wait_until("the session's return", lambda: pair.status()["session"]["state"] == "up", 15)
     replicas.finish()

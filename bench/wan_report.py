@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from wan_file import PROGRAMS, all_runs, has_run, in_order, median, runs_of, streams_of
 from wan_peers import PEERS, Culvert, Plain
@@ -11,8 +11,24 @@ from wan_plan import MOST_LANES, Settings
 from wan_runs import LATE_US, was_disturbed
 from wan_line import LineShape
 
-BARS = {"of_link": 0.9, "of_plain_times_lanes": 0.9, "never_below_plain": 0.97, "runs": 5, "seconds": 30, "warm_up": 30}
+BARS = {"of_link": 0.9, "of_plain_times_lanes": 0.9, "never_below_plain": 0.97, "steady_s": 2, "steady_round_trips": 10,
+        "runs": 5, "seconds": 30, "warm_up": 30}
 NAMES = [kind.name for kind in PEERS.values()]
+
+
+class Bar(NamedTuple):
+    what: str
+    measured: float
+    bound: float  # The least Mbit/s, or the most seconds.
+    unit: str = "Mbit/s"
+
+    @property
+    def is_met(self) -> bool:
+        return self.measured <= self.bound if self.unit == "s" else self.measured >= self.bound
+
+    def __str__(self) -> str:
+        sign = "<=" if self.unit == "s" else ">="
+        return f"{'met   ' if self.is_met else 'MISSED'}  {self.what}: {self.measured:.1f} ({sign} {self.bound:.1f} {self.unit})"
 
 
 def print_cell(cell: dict) -> None:
@@ -46,23 +62,26 @@ def unfinished(cell: dict, settings: Settings) -> Optional[str]:
     return ", ".join(lacking) or None
 
 
-def bars_of(cell: dict) -> list:
-    """(what, measured, least): the bars of one stream in one finished cell, in Mbit/s."""
+def bars_of(cell: dict) -> list[Bar]:
+    """The bars of one stream in one finished cell. How soon it is steady is asked where one lane is enough: others are
+    tried one step after the other."""
     shape = LineShape(**cell["shape"])
     ours, plain, link = median(cell, 1, Culvert.name), median(cell, 1, Plain.name), BARS["of_link"] * shape.rate_mbit
-    found = [(f"{shape}: not below plain TCP", ours, min(BARS["never_below_plain"] * plain, link))]
+    found = [Bar(f"{shape}: not below plain TCP", ours, BARS["never_below_plain"] * plain)]
     if shape.congestion == "bbr" or shape.loss == 0:
-        found.append((f"{shape}: fills the link", ours, link))
+        soon = max(BARS["steady_s"], BARS["steady_round_trips"] * shape.rtt_ms / 1000)
+        found += [Bar(f"{shape}: fills the link", ours, link),
+                  Bar(f"{shape}: at 90 % of its steady rate", median(cell, 1, Culvert.name, "ramp_s"), soon, "s")]
     else:
         lanes = min(median(cell, 1, Culvert.name, "lanes"), MOST_LANES)
-        found.append((f"{shape}: {lanes:.3g} lane{'s' if lanes != 1 else ''} as so many connections", ours,
-                      min(BARS["of_plain_times_lanes"] * lanes * plain, link)))
+        found.append(Bar(f"{shape}: {lanes:.3g} lane{'s' if lanes != 1 else ''} as so many connections", ours,
+                         min(BARS["of_plain_times_lanes"] * lanes * plain, link)))
     return found
 
 
 def judge(data: dict, settings: Settings) -> bool:
-    """Prints every bar, keeps them in `data`; False when one is missed."""
-    data["bars"] = []
+    """Prints every bar, keeps them in `data`; False when one is missed or open."""
+    data["bars"], is_whole = [], True
     print()
     for cell in in_order(data["cells"]):
         if not any(runs_of(cell, 1, name) for name in (Plain.name, Culvert.name)):
@@ -70,15 +89,15 @@ def judge(data: dict, settings: Settings) -> bool:
         lacking = unfinished(cell, settings)
         if lacking:
             print(f"open    {LineShape(**cell['shape'])}: {lacking}")
+            is_whole = False
             continue
-        for what, measured, least in bars_of(cell):
-            is_met = measured >= least
-            data["bars"].append([what, measured, least, is_met])
-            print(f"{'met   ' if is_met else 'MISSED'}  {what}: {measured:.1f} (>= {least:.1f} Mbit/s)")
+        for bar in bars_of(cell):
+            data["bars"].append([bar.what, bar.measured, bar.bound, bar.is_met])
+            print(bar)
     if data["bars"] and is_indication(settings):
         print(f"Shorter than the bars want (cells with loss: {BARS['runs']} runs of {BARS['seconds']} s after "
               f"{BARS['warm_up']} s, for lanes still grow and young ones are fast until their first loss): an indication.")
-    return all(is_met for *_, is_met in data["bars"])
+    return is_whole and all(is_met for *_, is_met in data["bars"])
 
 
 def is_indication(settings: Settings) -> bool:
@@ -117,8 +136,8 @@ def _verdict(cell: dict, settings: Settings) -> str:
     if unfinished(cell, settings):
         return "open"
     bars = bars_of(cell)
-    least = max(least for _, _, least in bars)
-    return f"{'met' if all(ours >= limit for _, ours, limit in bars) else 'MISSED'}, {least:.1f}"
+    least = max(bar.bound for bar in bars if bar.unit != "s")
+    return f"{'met' if all(bar.is_met for bar in bars) else 'MISSED'}, {least:.1f}"
 
 
 def _table(data: dict, settings: Settings) -> str:
