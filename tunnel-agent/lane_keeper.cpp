@@ -203,7 +203,10 @@ asio::awaitable<void> LaneKeeper::run_dial(std::uint64_t generation, std::uint64
 }
 
 Result<void> LaneKeeper::add_lane(const LaneDial& dial, DialedLane lane) {
-  if (dial.epoch < driver_->session().epoch()) return {};  // The gateway has discarded it as well.
+  const Session& session = driver_->session();
+  if (dial.epoch < session.epoch()) return {};  // The gateway has discarded it as well.
+  // Two dials may cross: who is to have one lane has one.
+  if (dial.epoch == session.epoch() && session.line_load().lanes >= plan_->most()) return {};
   auto added = driver_->add_lane(dial.lane, dial.epoch, lane.peer_replay, lane.stream, {}, lane.leftover,
                                  lane.carrier);
   if (added) extra_pause_ = {};
