@@ -123,6 +123,12 @@ def scenario(folder: Path) -> None:
         check(f"the site's limit over both forwards: {ups:.2f} up, {downs:.2f} down, 20 and 16 wanted",
               abs(ups / 20 - 1) <= 0.02 and abs(downs / 16 - 1) <= 0.02, rates)
         check("status names the site's", limiting(pair, None) == {"up": True, "down": True})
+        pair.customer("limit", "set", "--down", "32Mbit/s")
+        settled()
+        holds("down, a second after it was raised", sinks, 32, 3, 0.03)
+        pair.customer("limit", "set", "--down", "5Mbit/s")
+        settled()
+        holds("down, a second after it was lowered", sinks, 5, 3, 0.03)
 
         # A window that holds all day, and one that never comes before this scenario has ended.
         pair.customer("limit", "set", "--up", "8Mbit/s", "--window", "daily 00:00-24:00")
@@ -135,13 +141,15 @@ def scenario(folder: Path) -> None:
 
         pair.provider("limit", "set", "demo", "--up", "20Mbit/s", "--down", "30Mbit/s")
         settled()
-        time.sleep(1)  # What the line had carried before stands in windows, and leaves at the limit's rate too.
         rates = mbit_per_s(both, SECONDS)
         ups, downs = sum(rates[:len(up.ends)]), sum(rates[len(up.ends):])
         check(f"the org's limit at the gateway: {ups:.2f} up, {downs:.2f} down, 20 and 30 wanted",
               abs(ups / 20 - 1) <= 0.02 and abs(downs / 30 - 1) <= 0.02, rates)
         shown = json.loads(pair.provider("status", "--json"))["limits"][0]
         check("the gateway's status names it", shown["org"] == "demo" and shown["limiting"]["up"], shown)
+        pair.provider("limit", "set", "demo", "--down", "10Mbit/s")
+        settled()
+        holds("the org's down, a second after it was lowered", sinks, 10, 3, 0.03)
 
         pair.provider("limit", "set", "demo", "--site", "here", "--target", "up", "--up", "5Mbit/s")
         settled()
