@@ -12,18 +12,23 @@ from honesty import Load, check_line, line_load  # noqa: E402
 from local_pair import PairError, wait_until  # noqa: E402
 from wan_line import FAR, LineShape, WanLine, unavailable  # noqa: E402
 
-PORT = 7000
+PORT, NEAR_PORT = 7000, 20000
 # One connection that talks both ways; prints how it ended, as the end that runs it saw it.
 PEER = textwrap.dedent("""
-    import socket, sys
+    import socket, struct, sys
     role, address, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
     if role == "far":
         listener = socket.create_server((address, port))
         print("listening", flush=True)
         peer, _ = listener.accept()
     else:
-        peer = socket.create_connection((address, port), timeout=10)
+        peer = socket.socket()
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        peer.bind(("", int(sys.argv[4])))
+        peer.settimeout(10)
+        peer.connect((address, port))
     peer.settimeout(0.02)
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # Nothing of it is left at the end.
     print("open", flush=True)
     silent = 0
     while silent < 100:
@@ -49,10 +54,10 @@ PEER = textwrap.dedent("""
 class Talk:
     """A connection over the line, and how each end saw it end."""
 
-    def __init__(self, scenario: Scenario, line: WanLine, port: int):
+    def __init__(self, scenario: Scenario, line: WanLine, port: int, near_port: int = 0):
         self.line, self.ends = line, {}
         for role, words in (("far", line.far), ("near", line.near)):
-            command = [*words, sys.executable, "-c", PEER, role, FAR, str(port)]
+            command = [*words, sys.executable, "-c", PEER, role, FAR, str(port), str(near_port)]
             self.ends[role] = scenario.stack.enter_context(
                 subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
             scenario.stack.callback(self.ends[role].kill)
@@ -78,6 +83,12 @@ def kills(scenario: Scenario, line: WanLine) -> None:
         scenario.check(f"{kill}: the connection beside it went on", line.flows(PORT + 100 + number))
         line.tell(f"reset {other.flow}")
         other.endings()
+    for kill in ("hole", "rebind", "truncate"):
+        for again in (False, True):
+            talk = Talk(scenario, line, PORT + 40, NEAR_PORT)
+            line.tell(f"{'reset' if again else kill} {talk.flow}")
+            talk.endings()
+        scenario.check(f"{kill}: a new connection from the same port is another one", True)
     talk = Talk(scenario, line, PORT + 50)
     line.tell(f"truncate {talk.flow}")
     seen = set(talk.endings())

@@ -22,6 +22,17 @@ bool read_number(const std::string& text, double& value) {
   return end != text.c_str() && *end == '\0' && value >= 0;
 }
 
+/// Empty when one of the words is no number.
+std::vector<std::uint64_t> numbers_of(const std::vector<std::string>& words) {
+  std::vector<std::uint64_t> numbers;
+  for (const std::string& word : words) {
+    double value = 0;
+    if (!read_number(word, value)) return {};
+    numbers.push_back(static_cast<std::uint64_t>(value));
+  }
+  return numbers;
+}
+
 /// Which ways a word means; empty when it means none.
 std::vector<Way> ways(const std::string& word) {
   if (word == "up") return {Way::Up};
@@ -111,16 +122,17 @@ std::string Line::cut(const std::vector<std::string>& words) {
 }
 
 std::string Line::kill(const std::vector<std::string>& words) {
-  double number = 0;
   const bool all = words.size() == 3 && words[1] == "port";
-  if ((!all && words.size() != 2) || !read_number(words.back(), number))
-    return refused(words[0] + " FLOW | port FAR_PORT");
+  const std::vector<std::uint64_t> numbers = numbers_of({words.begin() + (all ? 2 : 1), words.end()});
+  if (numbers.empty()) return refused(words[0] + " FLOW... | port FAR_PORT");
   std::vector<Flow*> chosen;
   if (all) {
-    chosen = flows_.live(static_cast<std::uint16_t>(number));
-  } else if (Flow* flow = flows_.find(static_cast<std::uint64_t>(number));
-             flow != nullptr && !flow->ended()) {
-    chosen = {flow};
+    chosen = flows_.live(static_cast<std::uint16_t>(numbers.front()));
+  } else {
+    for (const std::uint64_t number : numbers) {
+      Flow* flow = flows_.find(number);
+      if (flow != nullptr && !flow->is_over()) chosen.push_back(flow);
+    }
   }
   for (Flow* flow : chosen) {
     if (words[0] == "hole") {

@@ -60,7 +60,8 @@ Verdict Flows::enter(Packet& packet, Way way, std::int64_t now_ns) {
   const Key k = key(near_address, near_port, far_address, far_port);
   auto at = numbers_.find(k);
   const bool opens = (packet.flags() & (kSyn | kAck)) == kSyn;
-  if (at == numbers_.end() || (opens && flows_.at(at->second).ended())) {
+  // Ports are used again soon where many connections are made: a SYN never belongs to one that was killed.
+  if (at == numbers_.end() || (opens && flows_.at(at->second).is_over())) {
     const std::uint64_t number = ++last_number_;
     Flow flow;
     flow.number = number;
@@ -68,6 +69,7 @@ Verdict Flows::enter(Packet& packet, Way way, std::int64_t now_ns) {
     flow.far_address = far_address;
     flow.near_port = near_port;
     flow.far_port = far_port;
+    flow.begun_ns = now_ns;
     flow.reset_seen = !opens;  // The rest of a connection that we have forgotten; not one to be cut.
     flows_.emplace(number, flow);
     at = numbers_.insert_or_assign(k, number).first;
@@ -189,17 +191,17 @@ Packet* Flows::reset_for(const Flow& flow, Way of_sender, std::uint32_t sequence
 std::string Flows::json() {
   std::string text = "[";
   for (const auto& [number, flow] : flows_) {
-    char line[320];
+    char line[400];
     std::snprintf(
         line, sizeof line,
         "%s{\"flow\": %llu, \"near_port\": %u, \"far_port\": %u, \"fate\": \"%s\", \"open\": %s, "
         "\"up_packets\": %llu, \"up_bytes\": %llu, \"down_packets\": %llu, \"down_bytes\": %llu, "
-        "\"last_us\": %lld}",
+        "\"begun_us\": %lld, \"last_us\": %lld}",
         text.size() > 1 ? ", " : "", static_cast<unsigned long long>(number), flow.near_port, flow.far_port,
         name(flow.fate), flow.answered && !flow.ended() && flow.fate == Fate::Live ? "true" : "false",
         static_cast<unsigned long long>(flow.packets[0]), static_cast<unsigned long long>(flow.bytes[0]),
         static_cast<unsigned long long>(flow.packets[1]), static_cast<unsigned long long>(flow.bytes[1]),
-        static_cast<long long>(flow.last_ns / 1000));
+        static_cast<long long>(flow.begun_ns / 1000), static_cast<long long>(flow.last_ns / 1000));
     text += line;
   }
   return text + "]";
@@ -208,8 +210,7 @@ std::string Flows::json() {
 void Flows::forget_old(std::int64_t now_ns) {
   for (auto at = flows_.begin(); at != flows_.end();) {
     const Flow& flow = at->second;
-    const bool over = flow.ended() || flow.fate != Fate::Live;
-    if (!over || now_ns - flow.last_ns < kForgetAfterNs) {
+    if (!flow.is_over() || now_ns - flow.last_ns < kForgetAfterNs) {
       ++at;
       continue;
     }

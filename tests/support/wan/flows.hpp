@@ -46,9 +46,11 @@ struct Flow {
   std::array<std::uint32_t, 2> acknowledged{};   ///< By way of the acknowledging packet.
   std::array<std::uint64_t, 2> packets{};
   std::array<std::uint64_t, 2> bytes{};
+  std::int64_t begun_ns = 0;
   std::int64_t last_ns = 0;
 
   bool ended() const { return reset_seen || (fin_seen[0] && fin_seen[1]); }
+  bool is_over() const { return ended() || fate != Fate::Live; }
 };
 
 /// What a packet, at one of the two ends of the line, leads to.

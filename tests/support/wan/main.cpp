@@ -30,7 +30,7 @@ namespaces with it, at the end of stdin. Commands come by stdin, one a line; eac
   set up|down|both NAME VALUE...   delay_ms, jitter_ms, loss (0 to 1), rate_mbit (0: none), queue_bytes, reorder (0, 1)
   cut up|down|both                 nothing passes, nobody is told; uncut ends it
   flows                            TCP connections seen
-  reset FLOW | reset port PORT     both ends of the connection, or of all to that far port, get a TCP reset
+  reset FLOW... | reset port PORT  both ends of the connections, or of all to that far port, get a TCP reset
   hole ...                         the same choice; its packets vanish
   truncate ...                     the next packet with payload loses half and gets a FIN, then as reset
   rebind ...                       an address translator forgot it: new source port towards the far end
