@@ -7,13 +7,14 @@ namespace culvert {
 namespace {
 
 constexpr Duration kLeastQueue = 1ms;
-constexpr Duration kLeastOnSlowLines = 5ms;  ///< Where receipts come 2 to 5 ms apart.
+constexpr Duration kLeastOnSlowLines = 4ms;  ///< Where receipts come 2 to 5 ms apart.
 constexpr Duration kMostQueue = 25ms;
 constexpr double kTwoReceipts = 2 * 64 * 1024;  ///< Bytes; with less than their time the line would run dry.
 constexpr Duration kOurs = 1s;  ///< Within this, or eight round trips, a queue of our own is gone.
 constexpr Duration kLongestPause = 5min;
 constexpr std::uint64_t kLeastLimit = 4096;
 /// A lane that has just begun is short of receipts, not of a line: held, it would take seconds to fill it.
+/// One that only takes back what a loss cost it has found the line's end before.
 constexpr double kGrows = 1.1;
 constexpr double kFaster = 1.25;    ///< Than the line: what the rate was measured too low by is made up for.
 constexpr double kLongestTurn = 1;  ///< Seconds; a lane that delivered next to nothing has no rate.
@@ -24,7 +25,7 @@ Duration wanted_queue(Duration empty, double rate) {
   const std::chrono::duration<double> receipts{std::min(kTwoReceipts / rate, 1.0)};
   const Duration least =
       std::clamp(std::chrono::duration_cast<Duration>(receipts), kLeastQueue, kLeastOnSlowLines);
-  return std::clamp(empty / 8, least, kMostQueue);
+  return std::clamp(empty / 10, least, kMostQueue);
 }
 
 }  // namespace
@@ -33,7 +34,7 @@ void LineQueue::observe(Duration shortest, Duration empty, double rate, Instant 
   const bool held = std::exchange(held_, false);
   holds_ = held ? kHoldsFor : std::max(holds_ - 1, 0);
   if (now < left_until_ || rate <= 0) return;
-  const bool grows = rate > kGrows * std::exchange(latest_rate_, rate);
+  const bool grows = rate > kGrows * std::exchange(best_rate_, std::max(best_rate_, rate));
   if (grows && limit_ == kNoLimit) return;
   const Duration wanted = wanted_queue(empty, rate);
   const Duration queue = shortest - empty;

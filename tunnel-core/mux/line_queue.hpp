@@ -39,9 +39,9 @@ class LineQueue {
   void leave_alone(Instant now);
 
   std::uint64_t limit_ = kNoLimit;
-  double latest_rate_ = 0;  ///< Of the window before.
-  Duration burst_{};        ///< What may go at once after a pause.
-  double pace_ = 0;         ///< Bytes a second.
+  double best_rate_ = 0;  ///< Of all windows.
+  Duration burst_{};      ///< What may go at once after a pause.
+  double pace_ = 0;       ///< Bytes a second.
   Instant next_bulk_{};
   bool held_ = false;
   int holds_ = 0;              ///< Windows for which it is still called so.

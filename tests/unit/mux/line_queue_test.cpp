@@ -94,6 +94,19 @@ TEST_CASE("LineQueue: a lane whose rate still grows is not held, whatever queues
   CHECK(line.queue.holds());
 }
 
+TEST_CASE("LineQueue: a lane that takes back what a loss cost it is held as before", "[mux]") {
+  Line line;
+  line.others = 20ms;
+  for (line.window = 15e3; line.window < 700e3; line.window *= 1.5) line.run(kEmpty);
+  REQUIRE_FALSE(line.queue.holds());
+  // A loss: less goes out, then more again than in the window before.
+  line.window = 250e3;
+  line.run(kEmpty);
+  line.window = 450e3;
+  line.run(3 * kEmpty);
+  CHECK(line.queue.limit() < (1_GiB).value);
+}
+
 TEST_CASE("LineQueue: a line that became faster is filled again, one that became slower queues no longer",
           "[mux]") {
   Line line;
