@@ -24,7 +24,7 @@ constexpr Duration kIdleAfter = 30s;
 constexpr Duration kLately = 500ms;  ///< Or four round trips.
 constexpr std::size_t kCatchUpLanes = 4;
 constexpr Duration kCatchUpTime = 3s;
-constexpr Duration kLeftComesWithin = 1s;
+constexpr int kLeftComesWithin = 6;              ///< Round trips; what moves later may be new.
 constexpr std::uint64_t kMuchLeft = 256 * 1024;  ///< Bytes.
 constexpr Duration kBusyInterval = 50ms;
 constexpr Duration kIdleInterval = 500ms;
@@ -36,7 +36,7 @@ double seconds(Duration duration) {
 }  // namespace
 
 Duration LanePlan::interval() const {
-  return busy_ ? kBusyInterval : kIdleInterval;
+  return busy_ || returned_at_ ? kBusyInterval : kIdleInterval;
 }
 
 std::size_t LanePlan::wanted(const LineLoad& load, Instant now) {
@@ -81,7 +81,7 @@ void LanePlan::catch_up(const LineLoad& load, Instant now) {
   }
   // How much waits at the other end shows when it comes.
   const std::uint64_t left = std::max(left_bytes_, load.moved_bytes - returned_at_bytes_);
-  if (passed < kLeftComesWithin && left >= kMuchLeft && load.round_trip >= kFarLine)
+  if (passed < kLeftComesWithin * load.round_trip && left >= kMuchLeft && load.round_trip >= kFarLine)
     catch_up_ = kCatchUpLanes;
 }
 

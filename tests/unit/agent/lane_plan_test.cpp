@@ -201,11 +201,18 @@ TEST_CASE("LanePlan: a trial that an outage ended is taken up again", "[agent]")
 }
 
 TEST_CASE("LanePlan: what an outage left at the other end counts when it comes", "[agent]") {
-  Line line{[](std::size_t) { return 400e3; }};
+  Line line{[](std::size_t) { return 700e3; }};
   line.run(5s, false);
   line.come_back(0);
-  CHECK(line.run(500ms) == 1);
-  CHECK(line.run(500ms) == 4);
+  CHECK(line.run(350ms) == 1);
+  CHECK(line.run(130ms) == 4);
+}
+
+TEST_CASE("LanePlan: what moves more than six round trips after an outage was not left by it", "[agent]") {
+  Line line{[](std::size_t) { return 500e3; }};
+  line.run(5s, false);
+  line.come_back(0);
+  CHECK(line.run(2900ms) == 1);
 }
 
 TEST_CASE("LanePlan: an outage that left little, or of a near line, adds no lane", "[agent]") {
