@@ -9,6 +9,7 @@ import argparse
 import bisect
 import itertools
 import json
+import math
 import os
 import random
 import signal
@@ -23,13 +24,10 @@ from typing import Callable, Optional
 
 from wan_peers import BIN, GATEWAY_PORT, Agent, Gateway, PairError, Sampler, prove_line, wait_until
 from honesty import BUFFERS, line_load
-from load import Load
 from local import machine, memory_kib, say
-from wan_line import FAR, LineShape, WanLine
+from verified_streams import CHUNK, Streams
+from wan_line import LineShape, WanLine
 
-CHUNK = 512
-CHUNKS_PER_SECOND = 8_000  # Of all streams: more, and the verifying itself takes the machine.
-FORWARD_PORT, BULK_PORT = 6500, 6600
 ESTABLISHED = "01"  # In /proc/PID/net/tcp.
 BULK_SECONDS = 10
 BESIDE_MS = 50  # Later than this without a cut is told below the table.
@@ -69,79 +67,6 @@ KINDS = {
 OUTAGES = ("outage", "outage_one_way")
 
 
-class Streams:
-    """bench-verify: a sink for all, a source beside each agent."""
-
-    def __init__(self, line: WanLine, gateway: Gateway, folder: Path, arguments: argparse.Namespace):
-        self.folder, self._open = folder, []
-        late_us = int(arguments.rtt * 500 + 10_000)
-        tick_us = max(20_000, arguments.agents * arguments.streams * 2 * 1_000_000 // CHUNKS_PER_SECOND)
-        self.base_ms, self.tick_ms = arguments.rtt / 2, tick_us / 1000
-        self.sink = self._start([*line.far, str(BIN / "bench-verify"), "sink", "--listen", "0", "--late-us", str(late_us),
-                                 "--log", str(folder / "sink.late")])
-        gateway.admin("target", "add", "bench", "verified", f"127.0.0.1:{self._first_line(self.sink).split()[1]}")
-        self.sources = []
-        for agent in gateway.agents:
-            agent.forward("verified", FORWARD_PORT + agent.number)
-            self.sources.append(self._start([
-                *line.near, str(BIN / "bench-verify"), "source", "--to", str(FORWARD_PORT + agent.number), "--agent",
-                str(agent.number), "--streams", str(arguments.streams), "--seed", str(arguments.seed), "--chunk", str(CHUNK),
-                "--tick-us", str(tick_us), "--late-us", str(late_us), "--log",
-                str(folder / f"source-{agent.number}.late")]))
-        for source in self.sources:
-            self._first_line(source)
-
-    def _start(self, command: list) -> subprocess.Popen:
-        process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                   text=True, start_new_session=True)
-        self._open.append(process)
-        return process
-
-    @staticmethod
-    def _first_line(process: subprocess.Popen) -> str:
-        line = process.stdout.readline()
-        if not line.startswith("ready"):
-            raise PairError("the verified streams could not begin")
-        return line
-
-    def finish(self) -> dict:
-        """Ends all streams in order; the sum of what the ends counted."""
-        for process in self.sources:
-            process.stdin.close()
-        told = [json.loads(process.stdout.read()) for process in self.sources]
-        self.sink.stdin.close()
-        at_sink = json.loads(self.sink.stdout.read())
-        total = {key: sum(one[key] for one in told) for key in told[0]}
-        total["wrong_bytes"] += at_sink["wrong_bytes"]
-        total["reset_at_sink"] = at_sink["resets"] + at_sink["early_ends"]
-        return total
-
-    def late(self) -> dict[int, list[tuple]]:
-        """By agent: (when a chunk was due, when it arrived, its stream and side), by the first."""
-        found: dict[int, list[tuple]] = {}
-        for file in self.folder.glob("*.late"):
-            for text in file.read_text().splitlines():
-                agent, stream, side, due, arrived = map(int, text.split())
-                found.setdefault(agent, []).append((due, arrived, (stream, side)))
-        for chunks in found.values():
-            chunks.sort()
-        return found
-
-    def add_bulk(self, load: Load, gateway: Gateway) -> None:
-        """One stream of each agent that never stops: with loss on CUBIC, several lanes pay."""
-        gateway.admin("target", "add", "bench", "bulk", f"127.0.0.1:{load.port}")
-        for agent in gateway.agents:
-            agent.forward("bulk", BULK_PORT + agent.number)
-            self._open.append(subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *load.command(
-                "steady", [BULK_PORT + agent.number], seconds=1_000_000)], stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True))
-
-    def stop(self) -> None:
-        for process in self._open:
-            process.kill()
-            process.wait()
-
-
 def sockets_of(process: Path) -> set[str]:
     found = set()
     for fd in (process / "fd").iterdir():
@@ -160,21 +85,27 @@ class Cutter:
         self.cuts: list[Cut] = []
         self.errors: list[Exception] = []
 
-    def flows_of(self, agent: Agent) -> list[int]:
+    def flows_of(self, agent: Agent, begun_before_us: float = math.inf) -> list[int]:
         """Numbers of the agent's lanes on the line. Ports of the near end tell whose they are."""
         process = Path(f"/proc/{agent.process.process.pid}")
         own = sockets_of(process)
         ports = set()
         for text in (process / "net/tcp").read_text().splitlines()[1:]:
+            if f":{GATEWAY_PORT:04X} {ESTABLISHED} " not in text:
+                continue
             fields = text.split()  # Local and remote address as HEX:PORT, state, …, inode.
-            if fields[2].endswith(f":{GATEWAY_PORT:04X}") and fields[3] == ESTABLISHED and f"socket:[{fields[9]}]" in own:
+            if f"socket:[{fields[9]}]" in own:
                 ports.add(int(fields[1].split(":")[1], 16))
-        return [flow["flow"] for flow in self.line.flows(GATEWAY_PORT) if flow["near_port"] in ports]
+        return [flow["flow"] for flow in self.line.flows(GATEWAY_PORT)
+                if flow["near_port"] in ports and flow["begun_us"] < begun_before_us]
 
     def settled(self, agent: Agent) -> None:
         def whole() -> bool:
             return agent.status()["session"]["state"] == "up" and len(self.flows_of(agent)) >= 1
         wait_until(f"the session of agent {agent.number} up again", whole, 60)
+
+    def tell(self, verb: str, flows: list[int]) -> dict:
+        return self.line.tell(" ".join([verb, *map(str, flows)]))
 
     def strike(self, verb: str, agent: Agent, wanted: int, chance: random.Random) -> tuple[list[int], int]:
         """One lane, or all (`wanted` 0): their numbers of before and when the first was struck. A lane that ended by itself
@@ -182,10 +113,11 @@ class Cutter:
         for _ in range(20):
             wait_until("a lane to cut", lambda: bool(self.flows_of(agent)), 60)
             flows = self.flows_of(agent)
-            told = [self.line.tell(f"{verb} {flow}") for flow in chance.sample(flows, min(wanted or len(flows), len(flows)))]
-            struck = [answer["at_us"] for answer in told if answer["count"]]
-            if struck:
-                return flows, min(struck)
+            if not flows:
+                continue
+            answer = self.tell(verb, chance.sample(flows, min(wanted or len(flows), len(flows))))
+            if answer["count"]:
+                return flows, answer["at_us"]
         raise PairError(f"agent {agent.number} had no lane long enough to cut it")
 
     def kill(self, agent: Agent, kind: str, chance: random.Random) -> None:
@@ -195,15 +127,16 @@ class Cutter:
         if lanes == 1 and kind.startswith("one_"):
             kind = "all_" + kind.split("_", 1)[1]  # The only lane is no lane of several.
         elif kind.startswith("all_"):
-            # A lane that was just being made when we looked is one of them as well.
-            for flow in set(self.flows_of(agent)) - set(flows):
-                free_us = self.line.tell(f"{verb} {flow}")["at_us"]
+            # A lane that was just being made when we looked is one of them as well; those made since are not.
+            missed = [flow for flow in self.flows_of(agent, begun_before_us=at_us) if flow not in flows]
+            free_us = self.tell(verb, missed)["at_us"] if missed else at_us
         if kind == "twice_reset":
             def back() -> bool:
                 return bool(self.flows_of(agent))
             wait_until("new lanes after the first of two cuts", back, 60)
             time.sleep(chance.uniform(0, 3 * self.arguments.rtt / 1e3))  # Anywhere in the handshakes or the replay.
-            free_us = max([self.line.tell(f"reset {flow}")["at_us"] for flow in self.flows_of(agent)] or [at_us])
+            again = self.flows_of(agent)
+            free_us = self.tell("reset", again)["at_us"] if again else at_us
         self.cuts.append(cut := Cut(kind, agent.number, at_us, free_us, lanes))
         time.sleep(KINDS[kind].seconds + 5 * self.arguments.rtt / 1e3)
         self.settled(agent)
@@ -253,7 +186,8 @@ class Cutter:
 
 def stalls_ms(cut: Cut, late: list[tuple], streams: Streams, arguments: argparse.Namespace, seen: set) -> list[float]:
     """How long each direction of each stream of that agent stood still for this cut; 0 where nothing was late. Counted from
-    the cut's end, it is until nothing was late any more; else it is the delay of the worst chunk until the next cut."""
+    the cut's end, it is until nothing was late any more; else it is the delay of the worst chunk until the next cut, not
+    counting the time in which no new connection could succeed."""
     worst: dict[tuple, float] = {}
     # A cut makes late what is due when it comes, or was on its way, and what is due while those are late. What becomes
     # late after that is somebody else's fault.
@@ -268,7 +202,8 @@ def stalls_ms(cut: Cut, late: list[tuple], streams: Streams, arguments: argparse
             continue
         last = max(last, arrived)
         seen.add((cut.agent, chunk))
-        ms = (arrived - cut.free_us) / 1e3 if KINDS[cut.kind].from_end else (arrived - due) / 1e3 - streams.base_ms
+        due_there = 0 if KINDS[cut.kind].from_end else due + 1000 * streams.base_ms
+        ms = (arrived - max(cut.free_us, due_there)) / 1e3
         worst[stream] = max(worst.get(stream, 0.0), ms)
     return [*worst.values()] + [0.0] * (2 * arguments.streams - len(worst))
 
