@@ -312,7 +312,7 @@ AgentStatus GatewayLink::status(bool with_streams) const {
                     config_.gateway_url,
                     since_,
                     error_,
-                    state_ == SessionState::Up ? std::string{limit_name(driver_->session().limit())} : "",
+                    state_ == SessionState::Up ? std::string{limit_name(driver_->limit())} : "",
                     last_end_,
                     draining_                            ? "agent"
                     : driver_->session().peer_draining() ? "gateway"

@@ -58,6 +58,8 @@ std::string rows_of(const json& list, const Row& head, const std::vector<const c
 std::string limit_text(const std::string& limited_by) {
   if (limited_by == "limit") return "a bandwidth limit: see below";
   if (limited_by == "line") return "the line: data waits for the lanes";
+  if (limited_by == "buffers")
+    return "socket buffers: raise net.ipv4.tcp_wmem here and tcp_rmem at the gateway";
   if (limited_by == "window") return "the far end: it takes no more before its target has";
   if (limited_by == "memory") return "memory: raise [limits] session_memory in agent.toml";
   return limited_by;

@@ -29,8 +29,8 @@ struct SessionStatus {
   std::string gateway;     ///< Its URL.
   std::string since;       ///< When `state` began, RFC 3339 in UTC.
   std::string error;       ///< Why it is not up, in one sentence; empty when it is.
-  std::string limited_by;  ///< Of what goes to the gateway: "source", "limit", "line", "window",
-                           ///< "memory".
+  std::string limited_by;  ///< Of what goes to the gateway: "source", "limit", "line", "buffers",
+                           ///< "window", "memory".
   std::optional<SessionEnd> last_end = {};  ///< Since the agent's start.
   std::string draining = {};                ///< "agent" or "gateway": who takes no new streams; else empty.
 };

@@ -115,7 +115,7 @@ LiveSession GatewaySession::live() const {
   live.since = std::chrono::floor<std::chrono::seconds>(created_);
   live.lanes = lanes.size();
   live.streams = driver_.session().stats().streams;
-  live.limited_by = limit_name(driver_.session().limit());
+  live.limited_by = limit_name(driver_.limit());
   for (const LaneStats& lane : lanes) {
     live.sent_bytes += lane.sent_bytes;
     live.received_bytes += lane.received_bytes;

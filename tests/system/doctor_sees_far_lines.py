@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""culvert-agent doctor on a far line: windows that are too small for it are a note; an agent whose memory is too small for
-it is a finding. Memory is told from windows by which end has too little. A satellite's distance alone is no trouble. A line
-that drops because it is full is not taken for one that loses packets, whatever congestion control fills it."""
+"""culvert-agent doctor on a far line: windows that are too small for it are a note; an agent whose memory, or kernels whose
+socket buffers are too small for it are findings. Memory is told from windows by which end has too little. A satellite's
+distance alone is no trouble. A line that drops because it is full is not taken for one that loses packets, whatever
+congestion control fills it."""
 from pathlib import Path
 
+from support.bulk import sink_program, source_program
 from support.far_pair import FarPair
 from support.proxied import set_section
 from support.scenario import Skip, check, main, wait_until
@@ -12,31 +14,11 @@ from wan_line import FAR, LineShape, NO_BBR, WanLine, unavailable
 
 PORT, TARGET = 10003, 7001
 SMALL = "8 MiB"
+SMALL_BUFFERS = {"net.ipv4.tcp_wmem": "4096 16384 131072", "net.ipv4.tcp_rmem": "4096 131072 131072"}
 WARM = 10_000_000  # Bytes; 4 s of the slower lines.
 FULL = {"limited_by_shaper", "limited_by_line"}
 AVAILABLE = Path("/proc/sys/net/ipv4/tcp_available_congestion_control")
-SINK = f"""
-import socket
-listener = socket.create_server(("{FAR}", {TARGET}))
-print("ready", flush=True)
-while True:
-    peer, _ = listener.accept()
-    try:
-        while peer.recv(1 << 20):
-            pass
-    except OSError:
-        pass
-"""
-SOURCE = f"""
-import socket
-stream = socket.create_connection(("127.0.0.1", {PORT}))
-print("ready", flush=True)
-try:
-    while True:
-        stream.sendall(bytes(1 << 20))
-except OSError:
-    pass
-"""
+SINK, SOURCE = sink_program(FAR, TARGET), source_program(PORT)
 
 
 def scenario(folder: Path) -> None:
@@ -48,8 +30,11 @@ def scenario(folder: Path) -> None:
         line.shape(LineShape(rtt_ms=600, rate_mbit=50))
         satellite(line, folder / "satellite")
         line.shape(LineShape(rtt_ms=200, rate_mbit=1000))
-        finds(line, folder / "window", f'session_memory = "{SMALL}"', "window", "limited_by_window", note=True)
-        finds(line, folder / "memory", "", "memory", "limited_by_memory", note=False)
+        finds(line, folder / "window", "limited_by_window", small_gateway=True, note=True)
+        finds(line, folder / "memory", "limited_by_memory", small_agent=True)
+        line.set_kernel(SMALL_BUFFERS)
+        finds(line, folder / "buffers", "limited_by_buffers")
+        line.set_kernel(BUFFERS)
         for name, queue, congestion in (("full", 1, "cubic"), ("deep", 6, "bbr")):
             if congestion not in AVAILABLE.read_text().split():
                 print(f"not tried: {congestion}, which this kernel does not have")
@@ -71,11 +56,13 @@ def satellite(line: WanLine, folder: Path) -> None:
         pair.stop()
 
 
-def finds(line: WanLine, folder: Path, limits: str, limited_by: str, finding: str, note: bool) -> None:
+def finds(line: WanLine, folder: Path, finding: str, small_gateway: bool = False, small_agent: bool = False,
+          note: bool = False) -> None:
     folder.mkdir()
-    pair, programs = FarPair(line, folder, FAR, limits), []
+    limited_by = folder.name
+    pair, programs = FarPair(line, folder, FAR, f'session_memory = "{SMALL}"' if small_gateway else ""), []
     try:
-        if not limits:
+        if small_agent:
             set_section(pair.agent_config, "limits", session_memory=SMALL)
         pair.start_agent()
         programs.append(pair.python(line.far, SINK, name="sink"))

@@ -6,6 +6,7 @@ import re
 import time
 from pathlib import Path
 
+from support.bulk import sink_program, source_program
 from support.far_pair import FarPair
 from support.scenario import Skip, check, log_of, main, wait_for_log
 from honesty import BUFFERS
@@ -16,28 +17,7 @@ LOSSY, CLEAN = LineShape(rtt_ms=40, rate_mbit=100, loss=0.01), LineShape(rtt_ms=
 CEILING = 3  # Below the four lanes for what an outage has left.
 REFUSED = "the session has all the lanes"
 OUTAGE = 2  # Seconds: more than the second after which the agent dials, less than the 2.5 s after which lanes are dead.
-SINK = f"""
-import socket
-listener = socket.create_server(("{FAR}", {TARGET}))
-print("ready", flush=True)
-while True:
-    peer, _ = listener.accept()
-    try:
-        while peer.recv(1 << 20):
-            pass
-    except OSError:
-        pass
-"""
-SOURCE = f"""
-import socket
-stream = socket.create_connection(("127.0.0.1", {PORT}))
-print("ready", flush=True)
-try:
-    while True:
-        stream.sendall(bytes(1 << 20))
-except OSError:
-    pass
-"""
+SINK, SOURCE = sink_program(FAR, TARGET), source_program(PORT)
 
 
 class Lanes:

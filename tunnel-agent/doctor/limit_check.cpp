@@ -71,6 +71,12 @@ class LimitCheck {
     if (!wait) return {};
     if (part_of_span("cpu_ms") + part_of_span("wait_ms") >= kBusyThread) return {by_cpu()};
     if (limit == "line") return {by_line()};
+    if (limit == "buffers") {
+      return {{"limited_by_buffers", "the kernels' socket buffers hold less than this line does", seen(""),
+               "raise the third number of net.ipv4.tcp_wmem on this machine, and of net.ipv4.tcp_rmem on "
+               "the gateway's, to twice the line's rate times its round trip (sysctl); if they are so, see "
+               "whether the gateway's machine is too busy to empty its buffers"}};
+    }
     if (limit == "window") return {by_window()};
     if (limit == "memory") {
       return {{"limited_by_memory", "the agent's memory for data on its way is used up", seen(""),
@@ -91,7 +97,9 @@ class LimitCheck {
       const std::string limit = limit_of(look);
       if (most([&](const json& other) { return limit_of(other) == limit; })) return limit;
     }
-    return {};
+    const bool line =
+        most([](const json& look) { return limit_of(look) == "line" || limit_of(look) == "buffers"; });
+    return line ? "line" : "";
   }
 
   std::string seen(const std::string& more) const {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
+#include <utility>
 
 #include "tunnel-core/net/session_driver.hpp"
 #include "tunnel-core/net/socket_options.hpp"
@@ -170,6 +171,15 @@ void LaneDriver::end_connection() {
   stream_->close();
 }
 
+void LaneDriver::find_limit() {
+  const auto before = std::exchange(facts_, turns_without_bulk_ == 0 ? line() : std::nullopt);
+  limit_.reset();
+  if (!before || !facts_) return;
+  const Duration busy = facts_->busy - before->busy;
+  const Duration held = facts_->held_by_buffers - before->held_by_buffers;
+  limit_ = held > busy / 2 ? Limit::Buffers : Limit::Line;
+}
+
 void LaneDriver::housekeep() {
   if (driver_ == nullptr) return;
   const std::uint64_t bulk = driver_->session().budget(id_).bulk_sent;
@@ -179,6 +189,7 @@ void LaneDriver::housekeep() {
     for_bulk_ = false;
     tune_for_answers(stream_->socket().native_handle());
   }
+  find_limit();
   const std::uint64_t received = stream_->engine().bytes_received();
   if (received - idle_bytes_ < kReadAtOnce) stream_->engine().release_idle_memory();
   idle_bytes_ = received;

@@ -31,12 +31,15 @@ class LaneDriver : public std::enable_shared_from_this<LaneDriver> {
   Carrier carrier() const { return kind_; }
   std::optional<LineFacts> line() const { return line_facts(stream_->socket().native_handle()); }
 
+  /// What held its bulk back between the latest two housekeep(): Line or Buffers; nothing without bulk.
+  std::optional<Limit> limit() const { return limit_; }
+
   enum class Transmitted { Idle, More, Blocked };
   /// Seals and sends what the session has for this lane, 256 KiB at most; `More` if it may have more.
   Transmitted transmit();
   /// close_notify as far as it goes, then closes. Nothing is told to the session.
   void close();
-  /// Every 2 s: what was only needed for what is over is given back.
+  /// Every 2 s: what was only needed for what is over is given back, and limit() is judged anew.
   void housekeep();
 
  private:
@@ -45,6 +48,7 @@ class LaneDriver : public std::enable_shared_from_this<LaneDriver> {
   void wait_writable();
   bool seal_frames();
   void follow(const LaneBudget& budget);
+  void find_limit();
   void end_connection();
   void lost(const Error& reason);
 
@@ -60,6 +64,8 @@ class LaneDriver : public std::enable_shared_from_this<LaneDriver> {
   bool for_bulk_ = false;         ///< As the socket is tuned.
   std::uint64_t bulk_bytes_ = 0;  ///< Sent at the last housekeep().
   int turns_without_bulk_ = 0;
+  std::optional<LineFacts> facts_;  ///< As of the last housekeep(), while there is bulk.
+  std::optional<Limit> limit_;
   bool write_blocked_ = false;
 };
 

@@ -15,7 +15,9 @@ struct LineFacts {
   unsigned time_outs = 0;             ///< In a row, since anything was acknowledged.
   Duration round_trip{};              ///< Smoothed: with what stands in queues.
   Duration least_round_trip{};        ///< The shortest of late: without queues.
-  std::string congestion_control;     ///< As the kernel calls it: `bbr`, `cubic`.
+  Duration busy{};                    ///< So long there was something to send, since it was made.
+  Duration held_by_buffers{};  ///< Of that, for want of room in this end's send or the peer's receive buffer.
+  std::string congestion_control;  ///< As the kernel calls it: `bbr`, `cubic`.
 };
 
 /// TCP_INFO of a connected socket; nothing where the kernel does not tell all of it.

@@ -1,5 +1,6 @@
 #include "tunnel-core/net/session_driver.hpp"
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 
 #include "tunnel-core/net/socket_options.hpp"
@@ -239,6 +240,16 @@ void SessionDriver::arm_timer() {
 std::optional<LineFacts> SessionDriver::line_of(LaneId id) const {
   const auto at = lanes_.find(id);
   return at == lanes_.end() ? std::nullopt : at->second->line();
+}
+
+/// On a near line the buffers hold more than the line does: who does not empty them there is slow.
+Limit SessionDriver::limit() const {
+  const Limit limit = session_.limit();
+  if (limit != Limit::Line || session_.line_load().round_trip < kFarLine) return limit;
+  const auto held_by = [this](Limit what) {
+    return std::ranges::count_if(lanes_, [=](const auto& lane) { return lane.second->limit() == what; });
+  };
+  return held_by(Limit::Buffers) > held_by(Limit::Line) ? Limit::Buffers : limit;
 }
 
 void SessionDriver::housekeep() {

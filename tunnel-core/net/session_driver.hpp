@@ -71,6 +71,8 @@ class SessionDriver {
   Role role() const { return role_; }
   Session& session() { return session_; }
   const Session& session() const { return session_; }
+  /// What holds back what goes to the peer.
+  Limit limit() const;
   /// Of one lane; nothing when it is gone or the kernel does not tell.
   std::optional<LineFacts> line_of(LaneId id) const;
   SlabPool& slabs() { return thread_.slabs(); }

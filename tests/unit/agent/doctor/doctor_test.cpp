@@ -315,6 +315,7 @@ TEST_CASE("Doctor: what limits a busy session is told apart", "[doctor]") {
   spike[1]["lanes"][0]["tcp_rtt_ms"] = 60;
   CHECK(ids(conclude_status(spike, kWorks)) == Ids{"limited_by_loss"});
   CHECK(limits({.limit = "memory"}) == Ids{"limited_by_memory"});
+  CHECK(limits({.limit = "buffers"}) == Ids{"limited_by_buffers"});
   CHECK(limits({.limit = "limit"}) == Ids{"limited_by_limit"});
   CHECK(limits({.limit = "window", .backlog = 40e3}) == Ids{"limited_by_window"});
   CHECK(limits({.limit = "window", .backlog = 4e6}) == Ids{"limited_by_target"});
@@ -323,6 +324,8 @@ TEST_CASE("Doctor: what limits a busy session is told apart", "[doctor]") {
   CHECK(limits({.backlog = 0}).empty());
   std::vector<json> looks = Busy{}.looks();
   looks[1]["session"]["limited_by"] = "window";
+  CHECK(ids(conclude_status(looks, kWorks)) == Ids{"limited_by_line"});
+  looks[2]["session"]["limited_by"] = "buffers";
   CHECK(ids(conclude_status(looks, kWorks)) == Ids{"limited_by_line"});
   looks[2]["session"]["limited_by"] = "memory";
   CHECK(conclude_status(looks, kWorks).empty());
