@@ -60,8 +60,10 @@ Verdict Flows::enter(Packet& packet, Way way, std::int64_t now_ns) {
   const Key k = key(near_address, near_port, far_address, far_port);
   auto at = numbers_.find(k);
   const bool opens = (packet.flags() & (kSyn | kAck)) == kSyn;
-  // Ports are used again soon where many connections are made: a SYN never belongs to one that was killed.
-  if (at == numbers_.end() || (opens && flows_.at(at->second).is_over())) {
+  // Ports are used again soon where many connections are made: a new SYN never belongs to one that was
+  // killed.
+  if (at == numbers_.end() ||
+      (opens && flows_.at(at->second).is_over() && flows_.at(at->second).syn_end != packet.sequence_end())) {
     const std::uint64_t number = ++last_number_;
     Flow flow;
     flow.number = number;
@@ -70,6 +72,7 @@ Verdict Flows::enter(Packet& packet, Way way, std::int64_t now_ns) {
     flow.near_port = near_port;
     flow.far_port = far_port;
     flow.begun_ns = now_ns;
+    flow.syn_end = packet.sequence_end();
     flow.reset_seen = !opens;  // The rest of a connection that we have forgotten; not one to be cut.
     flows_.emplace(number, flow);
     at = numbers_.insert_or_assign(k, number).first;

@@ -37,10 +37,11 @@ struct Flow {
   std::uint16_t far_port = 0;
   std::uint16_t new_port = 0;  ///< After a rebind.
   Fate fate = Fate::Live;
-  Way truncated = Way::Up;   ///< The direction that got the FIN.
-  bool fin_arrived = false;  ///< It reached its receiver.
-  bool reset_seen = false;   ///< One of the ends, or we, ended it by a reset.
-  bool answered = false;     ///< An end answered a SYN: it is open.
+  Way truncated = Way::Up;    ///< The direction that got the FIN.
+  bool fin_arrived = false;   ///< It reached its receiver.
+  bool reset_seen = false;    ///< One of the ends, or we, ended it by a reset.
+  bool answered = false;      ///< An end answered a SYN: it is open.
+  std::uint32_t syn_end = 0;  ///< Sequence number behind its first packet: tells a SYN that is sent again.
   std::array<bool, 2> fin_seen{};
   std::array<std::uint32_t, 2> delivered_end{};  ///< By way: behind the last byte that arrived.
   std::array<std::uint32_t, 2> acknowledged{};   ///< By way of the acknowledging packet.

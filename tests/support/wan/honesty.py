@@ -59,7 +59,7 @@ def check_line(line: WanLine, load: Load, seconds: int = 4, with_response: bool 
     line.set_kernel(BUFFERS)
     line.shape(LineShape(rtt_ms=80))
     trip = load.run("pingpong", to, seconds=2)
-    # 2 ms are for four processes that sleep in between and have to be woken, on a machine that may be busy.
+    # 2 ms are for four sleepers that have to be woken; how late the line itself is, is checked below.
     honesty.check("RTT 80 ms:", trip["p50_us"] / 1e3, 80, 82, "ms")
     full = LineShape(rtt_ms=40, rate_mbit=100)
     line.shape(full)
