@@ -115,7 +115,7 @@ asio::awaitable<void> GatewayLink::run() {
     }
     const Instant began = thread_.clock().now();
     const auto kept = co_await keeper_.run(*driver_, *grant_);
-    if (!kept && !replace_) handle_unknown(kept.error());
+    if (!kept && !replace_) handle_session_end(kept.error());
     // Sessions that end as soon as they begin must not follow each other in a storm.
     if (thread_.clock().now() - began >= kShortLife && !yielding_)
       pace_.restart(thread_.clock().now());
@@ -140,12 +140,14 @@ asio::awaitable<bool> GatewayLink::obtain_session() {
   co_return true;
 }
 
-void GatewayLink::handle_unknown(const Error& error) {
+void GatewayLink::handle_session_end(const Error& error) {
   if (driver_->session().epoch() == 0) {
     grant_.reset();  // It never had a lane: streams that wait are taken along into the next one.
   } else {
-    driver_->end(Errc::UnknownSession,
-                 "the gateway no longer knows the session; it was restarted or gave it up");
+    driver_->end(error.code(),
+                 error.code() == Errc::AccessRevoked
+                     ? "the site may not use this gateway any more"
+                     : "the gateway no longer knows the session; it was restarted or gave it up");
     replace_ = true;
   }
   note_failure(error);

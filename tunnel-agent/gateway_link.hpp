@@ -64,7 +64,7 @@ class GatewayLink final : public SessionObserver, public StreamSink {
   void new_driver();
   void set_state(SessionState state, std::string error);
   void note_failure(const Error& error);
-  void handle_unknown(const Error& error);
+  void handle_session_end(const Error& error);
   void replace_session();
   void check_drained();
   void finish_drain();

@@ -38,6 +38,11 @@ bool is_connection_trouble(Errc code) {
          code == Errc::TimedOut || code == Errc::ProxyRefused;
 }
 
+/// The gateway has ended it, and will never take it up again.
+bool is_end_of_session(Errc code) {
+  return code == Errc::UnknownSession || code == Errc::AccessRevoked;
+}
+
 }  // namespace
 
 LaneKeeper::LaneKeeper(LaneKeeperConfig config, DataThread& thread, LaneRoute& route,
@@ -59,14 +64,14 @@ asio::awaitable<Result<void>> LaneKeeper::run(SessionDriver& driver, const cloud
   driver_ = &driver;
   grant_ = &grant;
   plan_.emplace(std::clamp<std::size_t>(grant.lane_limit, 1, std::min(config_.most_lanes, kMaxLanes)));
-  unknown_.reset();
+  session_end_.reset();
   outage_.reset();
   last_epoch_ = driver.session().epoch();
   begin_dials();
   was_up_ = false;
   stopped_ = false;
   pace_.restart(thread_.clock().now());
-  while (!stopped_ && !unknown_) {
+  while (!stopped_ && !session_end_) {
     const Instant now = thread_.clock().now();
     const bool down = is_down(now);
     if (outage_ && !down && !outage_->back_since) outage_->back_since = now;
@@ -77,7 +82,7 @@ asio::awaitable<Result<void>> LaneKeeper::run(SessionDriver& driver, const cloud
     co_await wake_.async_wait(token);
   }
   ++generation_;
-  if (unknown_) co_return *std::exchange(unknown_, std::nullopt);
+  if (session_end_) co_return *std::exchange(session_end_, std::nullopt);
   co_return Result<void>{};
 }
 
@@ -194,8 +199,8 @@ asio::awaitable<void> LaneKeeper::run_dial(std::uint64_t generation, std::uint64
   const bool is_current = series == series_;
   if (is_current) --pending_;
   Result<void> added = lane ? add_lane(dial, std::move(*lane)) : lane.error();
-  if (!added && added.error().code() == Errc::UnknownSession) {
-    unknown_ = added.error();
+  if (!added && is_end_of_session(added.error().code())) {
+    session_end_ = added.error();
   } else if (!added && is_current) {
     handle_failure(dial, added.error());
   }

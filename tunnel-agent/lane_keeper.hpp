@@ -31,7 +31,7 @@ class LaneKeeper {
   LaneKeeper(LaneKeeperConfig config, DataThread& thread, LaneRoute& route, FailureHandler on_failure,
              TaskGroup::FailureHandler on_bug);
 
-  /// Until stop(), or until the gateway says that it does not know the session (UnknownSession).
+  /// Until stop(), or until the gateway says that the session is over: UnknownSession, AccessRevoked.
   boost::asio::awaitable<Result<void>> run(SessionDriver& driver, const cloud_api::SessionGrant& grant);
   void stop();
   /// A lane came, went, or a source waits for one: look again now.
@@ -69,7 +69,7 @@ class LaneKeeper {
   SessionDriver* driver_ = nullptr;
   const cloud_api::SessionGrant* grant_ = nullptr;
   std::optional<LanePlan> plan_;
-  std::optional<Error> unknown_;
+  std::optional<Error> session_end_;
   std::optional<Outage> outage_;   ///< While no lane is up, none answers, or worn ones are replaced.
   std::uint32_t next_number_ = 1;  ///< Of a lane; never used twice, whatever the epoch.
   std::uint32_t last_epoch_ = 0;   ///< The highest one that was ever dialled with.

@@ -41,14 +41,24 @@ Errc errc_of_status(unsigned status) {
   }
 }
 
-/// The gateway's own sentence, where it gave one.
-std::string reason_in(const UpgradeReply& reply) {
+/// A text of the gateway's error object; empty where it gave none.
+std::string error_text(const UpgradeReply& reply, const char* key) {
   const auto json = nlohmann::json::parse(reply.body(), nullptr, false);
-  if (json.is_object() && json.contains("error") && json["error"].is_object()) {
-    const auto& message = json["error"]["message"];
-    if (message.is_string()) return message.get<std::string>();
-  }
-  return "HTTP status " + std::to_string(reply.result_int());
+  if (!json.is_object() || !json.contains("error") || !json["error"].is_object()) return {};
+  const auto found = json["error"].find(key);
+  return found != json["error"].end() && found->is_string() ? found->get<std::string>() : std::string{};
+}
+
+std::string reason_in(const UpgradeReply& reply) {
+  const std::string message = error_text(reply, "message");
+  return message.empty() ? "HTTP status " + std::to_string(reply.result_int()) : message;
+}
+
+/// Most codes say no more than the status does.
+Errc errc_of(const UpgradeReply& reply) {
+  const bool for_good =
+      reply.result_int() == 401 && error_text(reply, "code") == errc_name(Errc::AccessRevoked);
+  return for_good ? Errc::AccessRevoked : errc_of_status(reply.result_int());
 }
 
 }  // namespace
@@ -83,7 +93,7 @@ Result<Hello> hello_of(const UpgradeReply& reply, const UpgradeRequest& request)
 Error refusal_of(const UpgradeReply& reply) {
   const std::string reason = reason_in(reply);
   if (is_from_gateway(reply)) {
-    return {errc_of_status(reply.result_int()), "the gateway refused the lane: " + reason};
+    return {errc_of(reply), "the gateway refused the lane: " + reason};
   }
   // A stranger's 404 must not end a session that the gateway still knows.
   const Errc code = reply.result_int() >= 500 ? Errc::ServerFailed : Errc::ReplyInvalid;

@@ -39,7 +39,8 @@ using UpgradeReply = boost::beast::http::response<boost::beast::http::string_bod
 Result<Hello> hello_of(const UpgradeReply& reply, const UpgradeRequest& request);
 
 /// Why there is no lane, from any other answer.
-/// @error UnknownSession, EpochInvalid, Unauthorized, ShuttingDown, ServerFailed, ReplyInvalid.
+/// @error UnknownSession, EpochInvalid, Unauthorized, AccessRevoked, ShuttingDown, ServerFailed,
+/// ReplyInvalid.
 Error refusal_of(const UpgradeReply& reply);
 
 /// True when it was not the gateway that refused, or when what it saw of the request had lost its Upgrade:

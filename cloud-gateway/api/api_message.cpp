@@ -17,8 +17,10 @@ Errc public_code(int status, Errc code) {
     case 413:
       return Errc::UsageInvalid;
     case 401:
-      return code == Errc::JoiningStringInvalid || code == Errc::JoiningStringExpired ? code
-                                                                                      : Errc::Unauthorized;
+      return code == Errc::JoiningStringInvalid || code == Errc::JoiningStringExpired ||
+                     code == Errc::AccessRevoked
+                 ? code
+                 : Errc::Unauthorized;
     case 403:
       return Errc::Forbidden;
     case 404:

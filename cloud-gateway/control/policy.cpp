@@ -38,9 +38,9 @@ Result<void> PolicySnapshot::authorise_site(const SiteCertificate& certificate, 
     return revoked("the certificate with serial " + certificate.serial + " belongs to another site",
                    kEnrolAgain);
   if (known->second.not_after < now)
-    return revoked("the certificate of site '" + certificate.identity.site + "' expired at " +
-                       certs::utc_text(known->second.not_after),
-                   kEnrolAgain);
+    return Error{Errc::Unauthorized, "the certificate of site '" + certificate.identity.site +
+                                         "' expired at " + certs::utc_text(known->second.not_after) + "; " +
+                                         kEnrolAgain};
   const auto org = orgs_.find(certificate.identity.org);
   if (org == orgs_.end() || !org->second.sites.contains(certificate.identity.site))
     return revoked(

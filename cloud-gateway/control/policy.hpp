@@ -36,7 +36,7 @@ class PolicySnapshot {
 
   /// Is this certificate known, unrevoked, not expired, and of a living site? Asked of every call and every
   /// HELLO.
-  /// @error AccessRevoked.
+  /// @error AccessRevoked: for good, and what the site had running was ended with it. Unauthorized: expired.
   Result<void> authorise_site(const SiteCertificate& certificate, WallTime now) const;
 
   /// Asked of every OPEN.

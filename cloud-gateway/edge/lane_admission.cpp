@@ -91,7 +91,7 @@ Result<LaneAdmission::Admitted> LaneAdmission::judge(const LaneRequest& request,
   const auto hello = decode_hello(*bytes);
   if (!hello) return Error{Errc::UsageInvalid, hello.error().message()};
   const auto allowed = policy_.current()->authorise_site(request.identity, wall_now());
-  if (!allowed) return Error{Errc::Unauthorized, allowed.error().message()};
+  if (!allowed) return allowed.error();
   auto entry = registry_.find(*session);
   if (!entry || entry->identity != request.identity.identity) {
     return Error{Errc::UnknownSession, "no such session of this site"};

@@ -43,7 +43,7 @@ class LaneAdmission {
   };
 
   /// Everything that can be judged on the accepting thread: form, identity, policy, session, proof.
-  /// @error UsageInvalid, Unauthorized, UnknownSession, ShuttingDown.
+  /// @error UsageInvalid, Unauthorized, AccessRevoked, UnknownSession, ShuttingDown.
   Result<Admitted> judge(const LaneRequest& request, const TlsEngine& tls) const;
 
   /// Moves the connection to its owner, which answers 101 or refuses (epoch, session gone, too

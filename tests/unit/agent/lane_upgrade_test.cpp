@@ -68,6 +68,12 @@ TEST_CASE("Upgrade: only the gateway itself can end a session or raise an epoch"
   CHECK(refusal_of(reply(404, "aa")).code() == Errc::UnknownSession);
   CHECK(refusal_of(reply(404)).code() == Errc::ReplyInvalid);
   CHECK(refusal_of(reply(409, "aa")).code() == Errc::EpochInvalid);
+  CHECK(refusal_of(reply(401, "aa")).code() == Errc::Unauthorized);
+  UpgradeReply revoked = reply(401);
+  revoked.body() = R"({"error": {"code": "access_revoked", "message": "the site was removed"}})";
+  CHECK(refusal_of(revoked).code() == Errc::ReplyInvalid);
+  revoked.set("Culvert-Request-Id", "aa");
+  CHECK(refusal_of(revoked).code() == Errc::AccessRevoked);
   CHECK(refusal_of(reply(409)).code() == Errc::ReplyInvalid);
   CHECK(refusal_of(reply(503)).code() == Errc::ServerFailed);
   CHECK(refusal_of(reply(403)).text().find("something between") != std::string::npos);

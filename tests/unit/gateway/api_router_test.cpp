@@ -123,7 +123,7 @@ TEST_CASE("Api: a site's calls need a certificate that the store knows", "[api]"
   for (const char* path : {"/tunnel/v1/site", "/tunnel/v1/health"}) {
     const auto refused = fixture.site_call("GET", path);
     CHECK(refused.status == 401);
-    CHECK(code_of(refused) == "unauthorized");
+    CHECK(code_of(refused) == "access_revoked");
     CHECK(refused.body["error"]["request_id"] == "00000000000000aa");
   }
 }
