@@ -24,7 +24,8 @@ constexpr Duration kIdleAfter = 30s;
 constexpr Duration kLately = 500ms;  ///< Or four round trips.
 constexpr std::size_t kCatchUpLanes = 4;
 constexpr Duration kCatchUpTime = 3s;
-constexpr int kLeftComesWithin = 6;              ///< Round trips; what moves later may be new.
+constexpr int kLeftComesWithin = 6;  ///< Round trips; what moves later may be new.
+constexpr Duration kLeastLooks = 300ms;
 constexpr std::uint64_t kMuchLeft = 256 * 1024;  ///< Bytes.
 constexpr Duration kBusyInterval = 50ms;
 constexpr Duration kIdleInterval = 500ms;
@@ -80,9 +81,9 @@ void LanePlan::catch_up(const LineLoad& load, Instant now) {
     return;
   }
   // How much waits at the other end shows when it comes.
-  const std::uint64_t left = std::max(left_bytes_, load.moved_bytes - returned_at_bytes_);
-  if (passed < kLeftComesWithin * load.round_trip && left >= kMuchLeft && load.round_trip >= kFarLine)
-    catch_up_ = kCatchUpLanes;
+  if (passed < std::max(kLeftComesWithin * load.round_trip, kLeastLooks))
+    left_bytes_ = std::max(left_bytes_, load.moved_bytes - returned_at_bytes_);
+  if (left_bytes_ >= kMuchLeft && load.round_trip >= kFarLine) catch_up_ = kCatchUpLanes;
 }
 
 /// One lane more, which sessions keep free of bulk, while somebody waits for answers over a far line.

@@ -74,7 +74,7 @@ class LanePlan {
   Duration retry_after_{};
   Instant next_try_{};
   std::optional<Instant> returned_at_;   ///< While lanes may be added for what an outage left.
-  std::uint64_t left_bytes_ = 0;         ///< By the outage, at this end.
+  std::uint64_t left_bytes_ = 0;         ///< By the outage, at either end as far as it is known.
   std::uint64_t returned_at_bytes_ = 0;  ///< moved_bytes then.
   bool busy_ = false;
   Instant last_busy_{};

@@ -16,6 +16,7 @@ constexpr std::uint64_t kLeastLimit = 4096;
 /// A lane that has just begun is short of receipts, not of a line: held, it would take seconds to fill it.
 /// One that only takes back what a loss cost it has found the line's end before.
 constexpr double kGrows = 1.1;
+constexpr double kForgets = 0.99;   ///< Each window: halved in 70 round trips.
 constexpr double kFaster = 1.25;    ///< Than the line: what the rate was measured too low by is made up for.
 constexpr double kLongestTurn = 1;  ///< Seconds; a lane that delivered next to nothing has no rate.
 constexpr int kHoldsFor = 16;       ///< Windows; a line that is full rests at times.
@@ -34,7 +35,8 @@ void LineQueue::observe(Duration shortest, Duration empty, double rate, Instant 
   const bool held = std::exchange(held_, false);
   holds_ = held ? kHoldsFor : std::max(holds_ - 1, 0);
   if (now < left_until_ || rate <= 0) return;
-  const bool grows = rate > kGrows * std::exchange(best_rate_, std::max(best_rate_, rate));
+  const bool grows = rate > kGrows * best_rate_;
+  best_rate_ = std::max(rate, best_rate_ * kForgets);
   if (grows && limit_ == kNoLimit) return;
   const Duration wanted = wanted_queue(empty, rate);
   const Duration queue = shortest - empty;

@@ -39,7 +39,7 @@ class LineQueue {
   void leave_alone(Instant now);
 
   std::uint64_t limit_ = kNoLimit;
-  double best_rate_ = 0;  ///< Of all windows.
+  double best_rate_ = 0;  ///< Of all windows, fading.
   Duration burst_{};      ///< What may go at once after a pause.
   double pace_ = 0;       ///< Bytes a second.
   Instant next_bulk_{};
