@@ -129,7 +129,8 @@ class Cutter:
         elif kind.startswith("all_"):
             # A lane that was just being made when we looked is one of them as well; those made since are not.
             missed = [flow for flow in self.flows_of(agent, begun_before_us=at_us) if flow not in flows]
-            free_us = self.tell(verb, missed)["at_us"] if missed else at_us
+            if missed:
+                free_us = self.tell(verb, missed)["at_us"]
         if kind == "twice_reset":
             def back() -> bool:
                 return bool(self.flows_of(agent))
@@ -186,8 +187,7 @@ class Cutter:
 
 def stalls_ms(cut: Cut, late: list[tuple], streams: Streams, arguments: argparse.Namespace, seen: set) -> list[float]:
     """How long each direction of each stream of that agent stood still for this cut; 0 where nothing was late. Counted from
-    the cut's end, it is until nothing was late any more; else it is the delay of the worst chunk until the next cut, not
-    counting the time in which no new connection could succeed."""
+    the cut's end, it is until nothing was late any more; else it is the delay of the worst chunk until the next cut."""
     worst: dict[tuple, float] = {}
     # A cut makes late what is due when it comes, or was on its way, and what is due while those are late. What becomes
     # late after that is somebody else's fault.
@@ -202,8 +202,7 @@ def stalls_ms(cut: Cut, late: list[tuple], streams: Streams, arguments: argparse
             continue
         last = max(last, arrived)
         seen.add((cut.agent, chunk))
-        due_there = 0 if KINDS[cut.kind].from_end else due + 1000 * streams.base_ms
-        ms = (arrived - max(cut.free_us, due_there)) / 1e3
+        ms = (arrived - cut.free_us) / 1e3 if KINDS[cut.kind].from_end else (arrived - due) / 1e3 - streams.base_ms
         worst[stream] = max(worst.get(stream, 0.0), ms)
     return [*worst.values()] + [0.0] * (2 * arguments.streams - len(worst))
 
@@ -309,11 +308,10 @@ def main() -> int:
     with WanLine(arguments.seed) as line, tempfile.TemporaryDirectory(prefix="culvert-bench-",
                                                                       ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        if not arguments.quick:
-            honesty = prove_line(line, folder)
-            result["honesty"] = honesty.findings
-            if honesty.faults:
-                return 1
+        honesty = prove_line(line, folder, arguments.quick)
+        result["honesty"] = honesty.findings
+        if honesty.faults:
+            return 1
         met = measure(line, folder, arguments, result)
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=2) + "\n")

@@ -111,11 +111,10 @@ def main() -> int:
     with WanLine(arguments.seed) as line, tempfile.TemporaryDirectory(prefix="culvert-bench-",
                                                                       ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        if not arguments.quick:
-            honesty = prove_line(line, folder)
-            result["honesty"] = honesty.findings
-            if honesty.faults:
-                return 1
+        honesty = prove_line(line, folder, arguments.quick)
+        result["honesty"] = honesty.findings
+        if honesty.faults:
+            return 1
         measure(line, shape, folder, arguments, result)
     met = report(result, shape, arguments)
     if arguments.json:

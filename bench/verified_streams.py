@@ -11,7 +11,7 @@ from load import Load
 from wan_line import WanLine
 from wan_peers import BIN, Gateway, PairError
 
-CHUNK = 768  # Bytes; with 16 agents the traffic of each is still enough for it to keep a lane for answers.
+CHUNK = 768  # Bytes; with 16 agents the traffic of each is still enough for it to keep a lane for answers beside the other.
 CHUNKS_PER_SECOND = 8_000  # Of all streams: more, and the verifying itself takes the machine.
 FORWARD_PORT, BULK_PORT = 6500, 6600
 

@@ -187,6 +187,8 @@ def main() -> int:
         for cell in in_order(results.cells):
             print_cell(cell)
         print("\n" + crowd_words(results.data))
+        for piece in results.data["pieces"]:
+            print(f"{piece['date']}: line honest: " + "; ".join(piece["honesty"]))
     met = judge(results.data, settings)
     results.write()
     if arguments.results:

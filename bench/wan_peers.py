@@ -27,8 +27,11 @@ NEAR_PORT = 6000  # The near end's, in its own namespace as well.
 TUNNEL_PORTS = itertools.count(7441)  # Of other programs, at either end; none is taken twice.
 
 
-def prove_line(line: WanLine, folder: Path) -> Honesty:
-    """Plain TCP against theory; what it finds stands above every table."""
+def prove_line(line: WanLine, folder: Path, quick: bool = False) -> Honesty:
+    """Plain TCP against theory; what it finds, or that nobody looked, stands above every table."""
+    if quick:
+        print("line not checked against theory (--quick)", flush=True)
+        return Honesty(["not checked"])
     load = line_load(line, folder)
     try:
         honesty = check_line(line, load)
