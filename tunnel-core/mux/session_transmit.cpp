@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::size_t kFewFrames = 4 * kMaxPayload;
 constexpr std::size_t kLeastPayload = 1024;  ///< On a slow line with one lane.
+constexpr std::uint8_t kTurnsOfAnswers = 3;
 constexpr Duration kAwaited = 10s;  ///< Who sent little beside bulk is taken to wait for answers for so long.
 /// The lane for answers is kept free until the agent, which looks twice a second at least, has given it back:
 /// bulk that took it before would overfill the line.
@@ -188,8 +189,12 @@ const Lane* Session::lane_for_answers(Instant now) const {
   return others ? kept : nullptr;
 }
 
-/// `stream` has sent all it had within its first turn.
-void Session::note_answer(const Stream& stream, bool bulk_waits, Instant now) {
+/// `stream` has sent all it had within its first turn. One that begins does so as well until its source is at
+/// speed, and one that may send no more is bulk.
+void Session::note_answer(Stream& stream, bool bulk_waits, Instant now) {
+  if (stream.send.free_credit() == 0) return;
+  stream.small_turns = std::min<std::uint8_t>(stream.small_turns + 1, kTurnsOfAnswers);
+  if (stream.small_turns < kTurnsOfAnswers) return;
   const bool bulk_comes = now - bulk_received_at_ < kBeside && bulk_from_peer_ != stream.id;
   if (bulk_waits || bulk_comes) awaited_until_ = now + kAwaited;
 }
@@ -253,6 +258,7 @@ std::optional<Transmit> Session::transmit_data(Lane& lane, Instant now) {
     if (is_sparse) note_answer(*stream, bulk_waits, now);
     stream->data_hook.unlink();
   } else if (stream->deficit <= 0) {
+    stream->small_turns = 0;
     bulk_list_.move_to_back(*stream);  // One quantum ahead of the others was its share.
   }
   // Reading may go on when what was read has gone out; the socket waits for this in its relay.
