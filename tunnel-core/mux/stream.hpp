@@ -67,6 +67,7 @@ struct Stream {
   Instant open_deadline{};
   Instant reset_deadline{};
   Instant last_active{};
+  Instant emptied_at{};      ///< All there was to send had gone out.
   std::int64_t deficit = 0;  ///< Deficit round robin, bytes.
   SendHalf send;
   ReceiveHalf receive;

@@ -26,6 +26,7 @@ struct TwoLanes {
   }
 
   void ask() {
+    peer.pass(1ms);
     asked_bytes += peer.write(asked, 200);
     for (std::optional<FrameHeader> header; !header || header->stream != asked;) {
       header = poll(2);
@@ -163,10 +164,27 @@ TEST_CASE("Answers: who answers while the peer sends bulk waits for answers as w
   peer.send_data(2, 0, comes ? kPackBelow : 100);
   for (int turn = 1; turn <= 3; ++turn) {
     CHECK_FALSE(peer.session.line_load().answers_awaited);
+    peer.pass(1ms);
     peer.write(StreamId{4}, 200);
     peer.take();
   }
   CHECK(peer.session.line_load().answers_awaited == comes);
+}
+
+TEST_CASE("Answers: bulk whose source is no faster than the line is not taken to wait for them", "[mux]") {
+  TwoLanes lanes;
+  while (lanes.peer.session.line_load().answers_awaited)
+    lanes.peer.pass(100ms), lanes.receipt(1), lanes.receipt(2);
+  const StreamId other = lanes.open();
+  for (int piece = 0; piece < 100; ++piece) {
+    lanes.peer.write(lanes.bulk, 1 << 16);
+    lanes.peer.write(other, 8192);
+    while (lanes.poll(1)) {
+    }
+    lanes.peer.pass(100us);
+    lanes.receipt(1);
+    CHECK_FALSE(lanes.peer.session.line_load().answers_awaited);
+  }
 }
 
 TEST_CASE("Answers: a stream of bulk that begins slowly is not taken to wait for them", "[mux]") {
