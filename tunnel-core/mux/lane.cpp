@@ -76,10 +76,8 @@ void Lane::measure(Instant sent_at, Instant now) {
   } else if (rate_ > 0) {
     rate_ = std::max(sampled, rate_);
   }
-  // Whose bulk is held has next to nothing waiting at this end. On a near line, what waits here is most of
-  // what answers would wait for.
-  const bool counts = line_queue_.holds() || least_ever_ < kFarLine;
-  const Duration own = counts ? Duration{} : own_waiting();
+  // Whose bulk is held has next to nothing waiting at this end.
+  const Duration own = line_queue_.holds() ? Duration{} : own_waiting();
   line_queue_.observe(std::max(window_least_ - own, least_ever_), least_ever_, rate_, now);
   window_least_ = {};
   was_hungry_ = false;

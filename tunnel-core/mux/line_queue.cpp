@@ -6,7 +6,7 @@
 namespace culvert {
 namespace {
 
-constexpr Duration kLeastQueue = 100us;
+constexpr Duration kLeastQueue = 1ms;
 constexpr Duration kLeastOnSlowLines = 4ms;  ///< Where receipts come 2 to 5 ms apart.
 constexpr Duration kMostQueue = 25ms;
 constexpr double kTwoReceipts = 2 * 64 * 1024;  ///< Bytes; with less than their time the line would run dry.

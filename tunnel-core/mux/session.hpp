@@ -250,7 +250,7 @@ class Session {
   Stream* first_usable(DataList& list, const Lane& lane, bool only_bound);
   bool answers_awaited(Instant now) const { return now < awaited_until_; }
   const Lane* lane_for_answers(Instant now) const;
-  void note_answer(Stream& stream, bool bulk_waits, Instant now);
+  void note_answer(const Stream& stream, bool bulk_waits, Instant now);
 
   // session_lanes.cpp
   Lane* find_lane(LaneId id) const;

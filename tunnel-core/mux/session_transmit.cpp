@@ -1,7 +1,6 @@
 // Frames out. Order: the lane's own frames, the session's, control of streams, then data: redelivered pieces
 // lead each stream's data, streams that have just become busy lead the others for one quantum.
 #include <algorithm>
-#include <utility>
 
 #include "tunnel-core/base/byte_cursor.hpp"
 #include "tunnel-core/mux/session.hpp"
@@ -11,9 +10,6 @@ namespace {
 
 constexpr std::size_t kFewFrames = 4 * kMaxPayload;
 constexpr std::size_t kLeastPayload = 1024;  ///< On a slow line with one lane.
-constexpr std::uint8_t kTurnsOfAnswers = 3;
-constexpr Duration kNearPause = 250us;  ///< Who waits for answers pauses for a round trip, or so long.
-constexpr Duration kFarPause = 1ms;
 constexpr Duration kAwaited = 10s;  ///< Who sent little beside bulk is taken to wait for answers for so long.
 /// The lane for answers is kept free until the agent, which looks twice a second at least, has given it back:
 /// bulk that took it before would overfill the line.
@@ -192,17 +188,8 @@ const Lane* Session::lane_for_answers(Instant now) const {
   return others ? kept : nullptr;
 }
 
-/// `stream` has sent all it had within its first turn. So does bulk that begins, or whose source is no faster
-/// than this end, but not with pauses; and one that may send no more is bulk.
-void Session::note_answer(Stream& stream, bool bulk_waits, Instant now) {
-  const Duration pause = now - std::exchange(stream.emptied_at, now);
-  const bool waited = pause >= std::clamp(least_round_trip(), kNearPause, kFarPause);
-  if (!waited || stream.send.free_credit() == 0) {
-    stream.small_turns = 0;
-    return;
-  }
-  stream.small_turns = std::min<std::uint8_t>(stream.small_turns + 1, kTurnsOfAnswers);
-  if (stream.small_turns < kTurnsOfAnswers) return;
+/// `stream` has sent all it had within its first turn.
+void Session::note_answer(const Stream& stream, bool bulk_waits, Instant now) {
   const bool bulk_comes = now - bulk_received_at_ < kBeside && bulk_from_peer_ != stream.id;
   if (bulk_waits || bulk_comes) awaited_until_ = now + kAwaited;
 }
@@ -263,14 +250,9 @@ std::optional<Transmit> Session::transmit_data(Lane& lane, Instant now) {
                      static_cast<std::uint16_t>(piece.bytes.size()), stream->id, piece.offset};
   stream->deficit -= static_cast<std::int64_t>(kFrameHeaderSize + piece.bytes.size());
   if (!stream->send.has_frame()) {
-    if (is_sparse) {
-      note_answer(*stream, bulk_waits, now);
-    } else {
-      stream->emptied_at = now;
-    }
+    if (is_sparse) note_answer(*stream, bulk_waits, now);
     stream->data_hook.unlink();
   } else if (stream->deficit <= 0) {
-    stream->small_turns = 0;
     bulk_list_.move_to_back(*stream);  // One quantum ahead of the others was its share.
   }
   // Reading may go on when what was read has gone out; the socket waits for this in its relay.

@@ -48,11 +48,10 @@ struct Stream {
 
   const StreamId id;
   StreamPhase phase;
-  std::uint8_t due = 0;          ///< StreamDue flags.
-  std::uint8_t signals = 0;      ///< StreamSignal flags not yet polled.
-  std::uint8_t small_turns = 0;  ///< In a row: all that there was went out within the first turn.
-  bool open_settled = false;     ///< OPEN is receipted or answered: frames may take any lane.
-  bool asked_to_read = false;    ///< The owner was refused room to read; it is told when there is some.
+  std::uint8_t due = 0;        ///< StreamDue flags.
+  std::uint8_t signals = 0;    ///< StreamSignal flags not yet polled.
+  bool open_settled = false;   ///< OPEN is receipted or answered: frames may take any lane.
+  bool asked_to_read = false;  ///< The owner was refused room to read; it is told when there is some.
   bool ack_fin_receipted = false;
   bool told_end = false;             ///< The owner knows of the end, or caused it: no more events.
   bool reset_when_accepted = false;  ///< The local socket was reset: RESET follows the bytes already read.
@@ -67,7 +66,6 @@ struct Stream {
   Instant open_deadline{};
   Instant reset_deadline{};
   Instant last_active{};
-  Instant emptied_at{};      ///< All there was to send had gone out.
   std::int64_t deficit = 0;  ///< Deficit round robin, bytes.
   SendHalf send;
   ReceiveHalf receive;
