@@ -155,7 +155,7 @@ void GatewayLink::handle_session_end(const Error& error) {
 
 /// A new source ends a longer pause, unless another agent is to be let be.
 asio::awaitable<void> GatewayLink::pause() {
-  const Duration usual = pace_.next(thread_.clock().now(), driver_->session().stats().streams > 0);
+  const Duration usual = pace_.after_failure(thread_.clock().now(), driver_->session().stats().streams > 0);
   const Duration pause = yielding_ ? kYield : usual;
   pause_timer_.expires_after(ticks(pause));
   error_code cancelled;

@@ -9,14 +9,13 @@
 namespace culvert {
 namespace {
 
-/// Beside dials that wait for an answer, one more starts this often: a SYN that was lost is repeated only
-/// after 1, 3 and 7 s, and 0.4 s falls between those times, so that one goes out every 0.2 s.
-constexpr Duration kNextDial = 400ms;
 /// Lanes that are back after a silence are replaced within this, or four round trips, or kept.
 constexpr Duration kReplaceWithin = 1s;
 /// How soon silence is noticed.
 constexpr Duration kLookAgain = 250ms;
-constexpr std::size_t kMostPending = 8;
+/// A dial waits 3 s for each address of the gateway, one to a proxy 10 s, and four of those go at a time.
+constexpr std::size_t kMostPending = 16;
+constexpr std::size_t kMostPendingByProxy = 8;
 constexpr Duration kShortLife = 1s;
 constexpr Duration kFirstExtraPause = 1s;
 constexpr Duration kLongestExtraPause = 60s;
@@ -95,14 +94,14 @@ Duration LaneKeeper::recover(Instant now) {
     const bool storm = up_since_ != Instant{} && now - up_since_ < kShortLife;
     if (!storm) pace_.restart(now);
     const bool streams_wait = driver_->session().stats().streams > 0;
-    outage_ = Outage{last_epoch_ + 1, storm ? now + pace_.next(now, streams_wait) : now, {}, {}};
+    outage_ = Outage{last_epoch_ + 1, storm ? now + pace_.after_failure(now, streams_wait) : now, {}, {}};
     begin_dials();
   }
   if (!outage_->back_since && line_lost_packets()) outage_->worn_epoch = driver_->session().epoch();
-  if (pending_ >= kMostPending) return kNextDial;  // Or until one of them ends.
+  if (pending_ >= (route_.by_proxy() ? kMostPendingByProxy : kMostPending)) return kLookAgain;
   if (now >= outage_->next_dial) {
     dial(outage_->epoch);
-    outage_->next_dial = now + kNextDial;
+    outage_->next_dial = now + pace_.beside_others(now, driver_->session().stats().streams > 0);
   }
   return std::max<Duration>(outage_->next_dial - now, 1ms);
 }
@@ -233,7 +232,12 @@ void LaneKeeper::handle_failure(const LaneDial& dial, const Error& error) {
   outage_->epoch = last_epoch_ + 1;
   const bool old_epoch = error.code() == Errc::EpochInvalid;
   const bool streams_wait = driver_->session().stats().streams > 0;
-  outage_->next_dial = old_epoch ? now : now + pace_.next(now, streams_wait);
+  if (old_epoch) {
+    outage_->next_dial = now;
+  } else if (pending_ == 0) {
+    // Beside others that still wait, the end of one that was never answered postpones nothing.
+    outage_->next_dial = now + pace_.after_failure(now, streams_wait);
+  }
   if (!old_epoch && driver_->session().lane_count() == 0) on_failure_(error);
 }
 

@@ -1,13 +1,10 @@
 #!/usr/bin/env python3
 """A gateway that is down at start, a path that swallows everything, ports that close with the session: the agent is
 ready anyway, sources wait, nothing dead is shown as healthy for more than 3 s, and everything comes back."""
-import json
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Callable
 
+from support.both_ends import BothEnds
 from support.scenario import (LocalPair, agent, check, free_port, how_refused, log_of, main, refuses, wait_for_log,
                               wait_until)
 from support.tcp import Echo, echoes, source
@@ -82,19 +79,12 @@ def gateway_down_at_start(pair: LocalPair, port: int, closing: int) -> None:
 def dead_path(pair: LocalPair, port: int, closing: int) -> None:
     stream = source(port)
     check("a stream before the stall", echoes(stream))
-    over = threading.Event()
-    with ThreadPoolExecutor() as pool:
-        ends = {"the agent": pool.submit(answers_of, lambda: pair.status()["session"]["state"], over),
-                "the gateway": pool.submit(answers_of, lambda: state_at_gateway(pair), over)}
-        try:
-            pair.line.stall()
-            began = time.monotonic()
-            wait_until("the port with close_when_down closes", lambda: not accepts(closing), 15)
-            took = time.monotonic() - began
-        finally:
-            over.set()
-    for name, end in ends.items():
-        never_healthy(name, end.result(), began)
+    with BothEnds(pair) as ends:
+        pair.line.stall()
+        began = time.monotonic()
+        wait_until("the port with close_when_down closes", lambda: not accepts(closing), 15)
+        took = time.monotonic() - began
+    ends.show_as_dead("a path that swallows everything", began, within=3)
     check(f"the port with close_when_down closes 5 s after the path is known dead ({took:.1f} s)", 6 < took < 12)
     check("the other port stays open", accepts(port))
     pair.line.cut()  # What was swallowed is lost; new connections go through again.
@@ -104,27 +94,6 @@ def dead_path(pair: LocalPair, port: int, closing: int) -> None:
     wait_until("the closed port opens again", lambda: accepts(closing), 10)
     check("and the closed port is open again", True)
     stream.close()
-
-
-def answers_of(state: Callable[[], str], over: threading.Event) -> list[tuple[float, str]]:
-    """What an end shows, asked again and again, and when each answer was there."""
-    answers = []
-    while not over.wait(0.02):
-        shown = state()
-        answers.append((time.monotonic(), shown))
-    return answers
-
-
-def state_at_gateway(pair: LocalPair) -> str:
-    states = [session["state"] for session in json.loads(pair.provider("status", "--json"))["sessions"]]
-    return "up" if "up" in states else ", ".join(states)
-
-
-def never_healthy(name: str, answers: list[tuple[float, str]], began: float) -> None:
-    dead = min((at for at, state in answers if state != "up"), default=float("inf"))
-    took = dead - began  # A lane is dead after 2.5 s; the rest is for the command, which takes its time as well.
-    check(f"{name} shows a path that swallows everything as dead within 3 s ({took:.2f} s)", 1 < took <= 3, answers)
-    check("and not as healthy again as long as it is", all(state != "up" for at, state in answers if at > dead), answers)
 
 
 main(scenario)

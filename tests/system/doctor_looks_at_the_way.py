@@ -54,23 +54,20 @@ BUSY = "print('ready', flush=True)\nwhile True: pass"
 
 def scenario(folder: Path) -> None:
     hosts = TwoHosts()
-    pair = None
     try:
-        pair = FarPair(hosts, folder)
-        pair.healthy()
-        prohibited(hosts, pair)
-        absent(pair)
-        portal(hosts, pair)
-        segments(hosts, pair)
-        idle(hosts, pair)
-        frozen_gateway(pair)
-        pair.start_agent()
-        pair.healthy()
-        vanishing_target(hosts, pair)
-        limits(hosts, pair)
+        with FarPair(hosts, folder) as pair:
+            pair.healthy()
+            prohibited(hosts, pair)
+            absent(pair)
+            portal(hosts, pair)
+            segments(hosts, pair)
+            idle(hosts, pair)
+            frozen_gateway(pair)
+            pair.start_agent()
+            pair.healthy()
+            vanishing_target(hosts, pair)
+            limits(hosts, pair)
     finally:
-        if pair is not None:
-            pair.stop()
         hosts.close()
 
 

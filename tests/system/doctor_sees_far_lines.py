@@ -6,11 +6,11 @@ congestion control fills it."""
 from pathlib import Path
 
 from support.bulk import sink_program, source_program
-from support.far_pair import FarPair
+from support.far_pair import FarPair, long_line
 from support.proxied import set_section
-from support.scenario import Skip, check, main, wait_until
+from support.scenario import check, main, wait_until
 from honesty import BUFFERS
-from wan_line import FAR, LineShape, NO_BBR, WanLine, unavailable
+from wan_line import FAR, LineShape, NO_BBR, WanLine
 
 PORT, TARGET = 10003, 7001
 SMALL = "8 MiB"
@@ -22,11 +22,7 @@ SINK, SOURCE = sink_program(FAR, TARGET), source_program(PORT)
 
 
 def scenario(folder: Path) -> None:
-    lack = unavailable()
-    if lack:
-        raise Skip(lack)
-    with WanLine(seed=1) as line:
-        line.set_kernel(BUFFERS)
+    with long_line() as line:
         line.shape(LineShape(rtt_ms=600, rate_mbit=50))
         satellite(line, folder / "satellite")
         line.shape(LineShape(rtt_ms=200, rate_mbit=1000))
@@ -47,44 +43,35 @@ def scenario(folder: Path) -> None:
 
 def satellite(line: WanLine, folder: Path) -> None:
     folder.mkdir()
-    pair = FarPair(line, folder, FAR)
-    try:
+    with FarPair(line, folder, FAR) as pair:
         pair.healthy()
         pair.start_agent()
         pair.healthy()
-    finally:
-        pair.stop()
 
 
 def finds(line: WanLine, folder: Path, finding: str, small_gateway: bool = False, small_agent: bool = False,
           note: bool = False) -> None:
     folder.mkdir()
     limited_by = folder.name
-    pair, programs = FarPair(line, folder, FAR, f'session_memory = "{SMALL}"' if small_gateway else ""), []
-    try:
+    with FarPair(line, folder, FAR, f'session_memory = "{SMALL}"' if small_gateway else "") as pair:
         if small_agent:
             set_section(pair.agent_config, "limits", session_memory=SMALL)
         pair.start_agent()
-        programs.append(pair.python(line.far, SINK, name="sink"))
+        pair.python(line.far, SINK, name="sink")
         pair.forward("bulk", f"{FAR}:{TARGET}", PORT)
-        programs.append(pair.python(line.near, SOURCE, name="source"))
+        pair.python(line.near, SOURCE, name="source")
         wait_until(f"a session limited by its {limited_by}",
                    lambda: pair.status()["session"]["limited_by"] == limited_by, 60)
         pair.finds(finding, "bytes wait", note=note, looks=4)
-    finally:
-        for program in programs:
-            program.kill()
-        pair.stop()
 
 
 def drops(line: WanLine, folder: Path, congestion: str, wanted: set[str]) -> None:
     folder.mkdir()
-    pair, programs = FarPair(line, folder, FAR), []
-    try:
+    with FarPair(line, folder, FAR) as pair:
         pair.start_agent(*(NO_BBR if congestion == "cubic" else []))
-        programs.append(pair.python(line.far, SINK, name="sink"))
+        pair.python(line.far, SINK, name="sink")
         pair.forward("bulk", f"{FAR}:{TARGET}", PORT)
-        programs.append(pair.python(line.near, SOURCE, name="source"))
+        pair.python(line.near, SOURCE, name="source")
         wait_until("a busy line", lambda: sum(lane["sent_bytes"] for lane in pair.status()["lanes"]) > WARM, 60)
         seen = 0
         for _ in range(6):
@@ -98,10 +85,6 @@ def drops(line: WanLine, folder: Path, congestion: str, wanted: set[str]) -> Non
             if seen == 2:
                 break
         check(f"{folder.name}: twice in six looks", seen == 2)
-    finally:
-        for program in programs:
-            program.kill()
-        pair.stop()
 
 
 main(scenario)

@@ -7,10 +7,9 @@ import time
 from pathlib import Path
 
 from support.bulk import sink_program, source_program
-from support.far_pair import FarPair
-from support.scenario import Skip, check, log_of, main, wait_for_log
-from honesty import BUFFERS
-from wan_line import FAR, LineShape, NO_BBR, WanLine, unavailable
+from support.far_pair import FarPair, long_line
+from support.scenario import check, log_of, main, wait_for_log
+from wan_line import FAR, LineShape, NO_BBR, WanLine
 
 PORT, TARGET = 10003, 7001
 LOSSY, CLEAN = LineShape(rtt_ms=40, rate_mbit=100, loss=0.01), LineShape(rtt_ms=40, rate_mbit=100)
@@ -48,31 +47,21 @@ class Lanes:
 
 
 def scenario(folder: Path) -> None:
-    lack = unavailable()
-    if lack:
-        raise Skip(lack)
-    with WanLine(seed=1) as line:
-        line.set_kernel(BUFFERS)
+    with long_line() as line, FarPair(line, folder, FAR) as pair:
         line.shape(LOSSY)
-        pair, programs = FarPair(line, folder, FAR), []
-        try:
-            programs.append(pair.python(line.far, SINK, name="sink"))
-            set_lines(pair, ("# polite = false", "polite = true"), ('# level = "info"', 'level = "debug"'))
-            lanes = begin(pair)
-            pair.forward("bulk", f"{FAR}:{TARGET}", PORT)
-            polite(line, pair, lanes, programs)
-            set_lines(pair, ("polite = true", "polite = false"))
-            lanes = begin(pair)
-            pair.provider("limit", "set", "demo", "--lanes", str(CEILING))
-            org_may_have_few("an agent that was not told", line, pair, lanes, programs)
-            wait_for_log(pair.agent, REFUSED)
-            check("it has asked for more, and the gateway has refused", True)
-            lanes = begin(pair)
-            org_may_have_few("an agent that was told", line, pair, lanes, programs)
-        finally:
-            for program in programs:
-                program.kill()
-            pair.stop()
+        pair.python(line.far, SINK, name="sink")
+        set_lines(pair, ("# polite = false", "polite = true"), ('# level = "info"', 'level = "debug"'))
+        lanes = begin(pair)
+        pair.forward("bulk", f"{FAR}:{TARGET}", PORT)
+        polite(line, pair, lanes)
+        set_lines(pair, ("polite = true", "polite = false"))
+        lanes = begin(pair)
+        pair.provider("limit", "set", "demo", "--lanes", str(CEILING))
+        org_may_have_few("an agent that was not told", line, pair, lanes)
+        wait_for_log(pair.agent, REFUSED)
+        check("it has asked for more, and the gateway has refused", True)
+        lanes = begin(pair)
+        org_may_have_few("an agent that was told", line, pair, lanes)
 
 
 def set_lines(pair: FarPair, *changes: tuple[str, str]) -> None:
@@ -104,8 +93,8 @@ def check_most(sentence: str, lanes: Lanes, most: int) -> None:
     check(f"{sentence} ({shown} at most in status, {logged} in the gateway's log)", shown <= most and logged <= most)
 
 
-def polite(line: WanLine, pair: FarPair, lanes: Lanes, programs: list) -> None:
-    programs.append(pair.python(line.near, SOURCE, name="source"))
+def polite(line: WanLine, pair: FarPair, lanes: Lanes) -> None:
+    pair.python(line.near, SOURCE, name="source")
     lanes.look(6)
     before = pair.status()["lanes"]
     # A dial that has said HELLO and then loses a packet meets the next one: for a round trip both are lanes at the gateway,
@@ -120,8 +109,8 @@ def polite(line: WanLine, pair: FarPair, lanes: Lanes, programs: list) -> None:
           len(after) == 1 and after[0]["id"] != before[0]["id"] and after[0]["sent_bytes"] > 1 << 18, (before, after))
 
 
-def org_may_have_few(who: str, line: WanLine, pair: FarPair, lanes: Lanes, programs: list) -> None:
-    programs.append(pair.python(line.near, SOURCE, name="source"))
+def org_may_have_few(who: str, line: WanLine, pair: FarPair, lanes: Lanes) -> None:
+    pair.python(line.near, SOURCE, name="source")
     seen = lanes.look(25, enough=2)
     check(f"{who} has {seen} lanes for bulk on such a line", seen > 1)
     lanes.look(2)

@@ -1,26 +1,42 @@
-"""A gateway on the far one of two hosts, an agent on the near one, and the doctor beside the agent."""
+"""A gateway on the far one of two hosts, an agent on the near one, and the doctor beside the agent; a long line to be between
+them."""
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Optional
+from typing import Iterator, Optional
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "support" / "wan"))
-from support.scenario import BIN, Done, Process, check, wait_until
+from honesty import BUFFERS
+from support.scenario import BIN, Done, Process, Skip, check, wait_until
 from support.two_hosts import FAR, TwoHosts, command
-from wan_line import WanLine
+from wan_line import WanLine, unavailable
+
+
+@contextmanager
+def long_line() -> Iterator[WanLine]:
+    """A line for a scenario, between kernels whose socket buffers fill it; skips the scenario where none can be made."""
+    lack = unavailable()
+    if lack:
+        raise Skip(lack)
+    with WanLine(seed=1) as line:
+        line.set_kernel(BUFFERS)
+        yield line
 
 
 class FarPair:
-    """`hosts` has words before a command of either end in `near` and `far`; `limits` are of gateway.toml."""
+    """`hosts` has words before a command of either end in `near` and `far`; `limits` are of gateway.toml. As a context it ends
+    with all its programs, those of python() too."""
 
     def __init__(self, hosts: TwoHosts | WanLine, folder: Path, far: str = FAR, limits: str = ""):
         self.hosts, self.folder = hosts, folder
         self.gateway_config, self.agent_config = folder / "gateway/gateway.toml", folder / "agent/agent.toml"
         self.agent: Optional[Process] = None
+        self._programs: list[Process] = []
         command(str(BIN / "culvert-gateway"), "init", "--data", str(folder / "gateway"), "--hostname", far,
                 "--listen", f"{far}:443")
         text = self.gateway_config.read_text()
@@ -79,8 +95,15 @@ class FarPair:
 
     def python(self, end: list[str], text: str, *words: str, name: str = "python") -> Process:
         """A program of a few lines on one of the hosts; it prints `ready` when it is."""
-        return Process([*end, sys.executable, "-c", text, *words], self.folder / f"{name}.log", ready="ready")
+        program = Process([*end, sys.executable, "-c", text, *words], self.folder / f"{name}.log", ready="ready")
+        self._programs.append(program)
+        return program
 
-    def stop(self) -> None:
+    def __enter__(self) -> FarPair:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for program in self._programs:
+            program.kill()
         self.stop_agent()
         self.gateway.kill()
