@@ -46,6 +46,13 @@ Error bad_proxy(const std::string& why) {
   return Error{Errc::ConfigInvalid, "the proxy's address " + why + "; write it as http://HOST:PORT"};
 }
 
+std::string lower_case(std::string text) {
+  for (char& c : text) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return text;
+}
+
 /// nullopt: a broken %XX, or a control character, which could break out of a header.
 std::optional<std::string> percent_decoded(std::string_view text) {
   std::string decoded;
@@ -125,7 +132,8 @@ Result<std::optional<ProxySettings>> proxy_for(const GatewayUrl& gateway, const 
   const auto value = either(environment, "https_proxy", "HTTPS_PROXY");
   if (!value) return direct;
   if (const auto exceptions = either(environment, "no_proxy", "NO_PROXY")) {
-    if (excluded(*exceptions, gateway.host)) return direct;
+    // Names know no case (RFC 4343 §2); the gateway's host is in lower case already.
+    if (excluded(lower_case(*exceptions), gateway.host)) return direct;
   }
   auto settings = ProxySettings::parse(*value);
   if (!settings) return std::move(settings).error().at("read https_proxy of the environment");

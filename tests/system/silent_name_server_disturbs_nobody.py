@@ -45,7 +45,7 @@ def scenario(folder: Path) -> None:
     in_own_network("for a name server of its own")
     resolv = folder / "resolv.conf"
     resolv.write_text("nameserver 127.0.0.1\n")
-    for words in (["ip", "link", "set", "lo", "up"], ["ip", "address", "add", f"{ADDRESSES[FAST]}/32", "dev", "lo"],
+    for words in (["ip", "address", "add", f"{ADDRESSES[FAST]}/32", "dev", "lo"],
                   ["mount", "--bind", str(resolv), "/etc/resolv.conf"]):
         subprocess.run(words, check=True)
     names, echo, pair = NameServer(), Echo(ADDRESSES[FAST]), LocalPair(folder / "pair", GATEWAY)

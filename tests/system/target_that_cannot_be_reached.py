@@ -6,7 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from support.own_network import in_own_network
+from support.own_network import in_own_network, own_names
 from support.scenario import QUICK_END, LocalPair, check, how_refused, main, wait_for_log
 from support.tcp import DeafTarget, Echo, echoes, source
 
@@ -18,7 +18,8 @@ PATIENCE = 4  # dial_timeout, seconds.
 
 def scenario(folder: Path) -> None:
     in_own_network("for addresses of its own")
-    own_addresses(folder)
+    own_addresses()
+    own_names(folder, NAMES)
     echo, pair = Echo(ECHO), LocalPair(folder / "pair")
     deaf = DeafTarget(DEAF, echo.port)
     try:
@@ -31,17 +32,9 @@ def scenario(folder: Path) -> None:
         deaf.close()
 
 
-def own_addresses(folder: Path) -> None:
-    hosts, switch, conf = folder / "hosts", folder / "nsswitch.conf", folder / "host.conf"
-    hosts.write_text("127.0.0.1 localhost\n" + "".join(f"{address} {name}\n" for name, addresses in NAMES.items()
-                                                       for address in addresses))
-    switch.write_text("hosts: files\n")
-    conf.write_text("multi on\n")  # All lines of a name count.
-    for words in (["ip", "link", "set", "lo", "up"],
-                  *(["ip", "address", "add", f"{address}/32", "dev", "lo"] for address in (ECHO, DEAF, CLOSED)),
-                  ["ip", "route", "add", "unreachable", f"{NOWHERE}/32"],
-                  *(["mount", "--bind", str(file), f"/etc/{file.name}"] for file in (hosts, switch, conf)
-                    if Path("/etc", file.name).exists())):
+def own_addresses() -> None:
+    for words in (*(["ip", "address", "add", f"{address}/32", "dev", "lo"] for address in (ECHO, DEAF, CLOSED)),
+                  ["ip", "route", "add", "unreachable", f"{NOWHERE}/32"]):
         subprocess.run(words, check=True)
 
 

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Callable
 
 from local_pair import LocalPair, PairError, Process
-
-SKIPPED = 77
+from support.scenario import SKIPPED, Skip
 
 
 class Scenario:
@@ -52,7 +51,8 @@ class Scenario:
 
 
 def play(scenario: Callable[[Scenario], None], needs: tuple[str, ...] = ()) -> None:
-    """Runs the scenario and ends this process: 0 when it holds, 1 when not, 77 when a program of `needs` is missing."""
+    """Runs the scenario and ends this process: 0 when it holds, 1 when not, 77 when a program of `needs` is missing or it
+    raises Skip."""
     for program in needs:
         if shutil.which(program) is None:
             print(f"skipped: {program} is missing; run ./dev setup test", file=sys.stderr)
@@ -65,6 +65,9 @@ def play(scenario: Callable[[Scenario], None], needs: tuple[str, ...] = ()) -> N
         try:
             with contextlib.ExitStack() as stack:
                 scenario(Scenario(folder, stack))
+        except Skip as lack:
+            print(f"skipped: {lack}", file=sys.stderr)
+            sys.exit(SKIPPED)
         except (PairError, subprocess.TimeoutExpired) as error:
             print(f"FAILED: {error}", file=sys.stderr)
             for log in sorted(folder.rglob("*.log")):

@@ -70,6 +70,7 @@ TEST_CASE("Proxy: loopback gateways and those of no_proxy are reached directly",
   CHECK(listed("*"));
   CHECK(listed("other, .example.net"));
   CHECK(listed("gw.example.net"));
+  CHECK(listed("GW.Example.NET"));
   CHECK_FALSE(listed("ample.net"));
   CHECK_FALSE(listed("other,"));
 }
