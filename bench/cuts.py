@@ -20,17 +20,20 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Optional
 
 from wan_peers import BIN, GATEWAY_PORT, Agent, Gateway, PairError, Sampler, prove_line, wait_until
+from cut_kinds import KINDS, OUTAGES, PROXY_KINDS, VERBS, text_of
+from cutting_proxy import AgentProxy
 from honesty import BUFFERS, line_load
 from local import machine, memory_kib, say
-from verified_streams import CHUNK, Streams
+from verified_streams import CHUNK, OUTAGE_SECONDS, Streams, tick_us
 from wan_line import LineShape, WanLine
 
 ESTABLISHED = "01"  # In /proc/PID/net/tcp.
 BULK_SECONDS = 10
 BESIDE_MS = 50  # Later than this without a cut is told below the table.
+RESUME_DEADLINE = 600  # Seconds; of both daemons as they are set up: after that they give up.
+LOOK_AFTER, LOOK_EVERY = 4, 10  # Seconds of an outage; a lane without a received byte is dead after 2.5 s.
 
 
 @dataclass
@@ -41,30 +44,6 @@ class Cut:
     free_us: int  # When new connections succeed again.
     lanes: int
     end_us: int = 0  # When the next one may begin: a stall behind this is not this one's.
-
-
-@dataclass(frozen=True)
-class Kind:
-    """How stalls of a kind are counted: `from_end` from free_us, else the delay of the worst chunk; `bar_ms` of p99."""
-    what: str
-    seconds: float  # At least, to the next cut of that agent.
-    bar_ms: Callable[[float], Optional[float]]  # Of the RTT in ms; None: the project sets none.
-    from_end: bool = False
-
-
-KINDS = {
-    "one_reset": Kind("one lane of several reset", 1.5, lambda rtt: rtt + 50),
-    "all_reset": Kind("all lanes reset", 1.5, lambda rtt: 3 * rtt + 200),
-    "twice_reset": Kind("all reset, again during the replay", 2, lambda rtt: None),
-    "one_truncated": Kind("one lane ends in mid-record", 1.5, lambda rtt: None),
-    "all_truncated": Kind("all lanes end in mid-record", 1.5, lambda rtt: 3 * rtt + 200),
-    "all_rebound": Kind("address translator forgets all lanes", 2, lambda rtt: None),
-    "one_hole": Kind("one lane of several in a black hole", 4.5, lambda rtt: 3000 + 3 * rtt),
-    "all_hole": Kind("all lanes in a black hole", 5, lambda rtt: 3000 + 3 * rtt),
-    "outage": Kind("line dead both ways, 1 to 8 s", 2, lambda rtt: 1500, from_end=True),
-    "outage_one_way": Kind("line dead one way, 1 to 8 s", 2, lambda rtt: 1500, from_end=True),
-}
-OUTAGES = ("outage", "outage_one_way")
 
 
 def sockets_of(process: Path) -> set[str]:
@@ -80,13 +59,22 @@ def sockets_of(process: Path) -> set[str]:
 class Cutter:
     """Cuts the lanes of all agents, each in its own thread, then the whole line."""
 
-    def __init__(self, line: WanLine, gateway: Gateway, arguments: argparse.Namespace):
-        self.line, self.gateway, self.arguments = line, gateway, arguments
+    def __init__(self, line: WanLine, gateway: Gateway, proxies: dict[int, AgentProxy], arguments: argparse.Namespace):
+        """`proxies` by the number of the agent that goes through it; none for those that go the direct way."""
+        self.line, self.gateway, self.proxies, self.arguments = line, gateway, proxies, arguments
         self.cuts: list[Cut] = []
         self.errors: list[Exception] = []
+        self.looks = 0  # At what the daemons say in outages.
+        self.not_stalled: list[str] = []
 
     def flows_of(self, agent: Agent, begun_before_us: float = math.inf) -> list[int]:
-        """Numbers of the agent's lanes on the line. Ports of the near end tell whose they are."""
+        """Numbers of the agent's lanes, as whoever cuts them counts."""
+        proxy = self.proxies.get(agent.number)
+        flows = proxy.flows() if proxy else self.flows_on_line(agent)
+        return [flow["flow"] for flow in flows if flow["begun_us"] < begun_before_us]
+
+    def flows_on_line(self, agent: Agent) -> list[dict]:
+        """Ports of the near end tell whose they are."""
         process = Path(f"/proc/{agent.process.process.pid}")
         own = sockets_of(process)
         ports = set()
@@ -96,16 +84,15 @@ class Cutter:
             fields = text.split()  # Local and remote address as HEX:PORT, state, …, inode.
             if f"socket:[{fields[9]}]" in own:
                 ports.add(int(fields[1].split(":")[1], 16))
-        return [flow["flow"] for flow in self.line.flows(GATEWAY_PORT)
-                if flow["near_port"] in ports and flow["begun_us"] < begun_before_us]
+        return [flow for flow in self.line.flows(GATEWAY_PORT) if flow["near_port"] in ports]
 
     def settled(self, agent: Agent) -> None:
         def whole() -> bool:
             return agent.status()["session"]["state"] == "up" and len(self.flows_of(agent)) >= 1
         wait_until(f"the session of agent {agent.number} up again", whole, 60)
 
-    def tell(self, verb: str, flows: list[int]) -> dict:
-        return self.line.tell(" ".join([verb, *map(str, flows)]))
+    def tell(self, agent: Agent, verb: str, flows: list[int]) -> dict:
+        return self.proxies.get(agent.number, self.line).tell(" ".join([verb, *map(str, flows)]))
 
     def strike(self, verb: str, agent: Agent, wanted: int, chance: random.Random) -> tuple[list[int], int]:
         """One lane, or all (`wanted` 0): their numbers of before and when the first was struck. A lane that ended by itself
@@ -115,13 +102,13 @@ class Cutter:
             flows = self.flows_of(agent)
             if not flows:
                 continue
-            answer = self.tell(verb, chance.sample(flows, min(wanted or len(flows), len(flows))))
+            answer = self.tell(agent, verb, chance.sample(flows, min(wanted or len(flows), len(flows))))
             if answer["count"]:
                 return flows, answer["at_us"]
         raise PairError(f"agent {agent.number} had no lane long enough to cut it")
 
     def kill(self, agent: Agent, kind: str, chance: random.Random) -> None:
-        verb = {"reset": "reset", "truncated": "truncate", "rebound": "rebind", "hole": "hole"}[kind.split("_")[1]]
+        verb = VERBS[kind.split("_", 1)[1]]
         flows, at_us = self.strike(verb, agent, 1 if kind.startswith("one_") else 0, chance)
         lanes, free_us = len(flows), at_us
         if lanes == 1 and kind.startswith("one_"):
@@ -130,14 +117,14 @@ class Cutter:
             # A lane that was just being made when we looked is one of them as well; those made since are not.
             missed = [flow for flow in self.flows_of(agent, begun_before_us=at_us) if flow not in flows]
             if missed:
-                free_us = self.tell(verb, missed)["at_us"]
+                free_us = self.tell(agent, verb, missed)["at_us"]
         if kind == "twice_reset":
             def back() -> bool:
                 return bool(self.flows_of(agent))
             wait_until("new lanes after the first of two cuts", back, 60)
             time.sleep(chance.uniform(0, 3 * self.arguments.rtt / 1e3))  # Anywhere in the handshakes or the replay.
             again = self.flows_of(agent)
-            free_us = self.tell("reset", again)["at_us"] if again else at_us
+            free_us = self.tell(agent, "reset", again)["at_us"] if again else at_us
         self.cuts.append(cut := Cut(kind, agent.number, at_us, free_us, lanes))
         time.sleep(KINDS[kind].seconds + 5 * self.arguments.rtt / 1e3)
         self.settled(agent)
@@ -155,14 +142,30 @@ class Cutter:
 
     def outage(self, kind: str, chance: random.Random) -> None:
         way = "both" if kind == "outage" else chance.choice(("up", "down"))
+        seconds = self.arguments.outage or chance.uniform(*OUTAGE_SECONDS)
         at_us = self.line.tell(f"cut {way}")["at_us"]
-        time.sleep(chance.uniform(1, 8))
+        began = time.monotonic()
+        for after in range(LOOK_AFTER, math.ceil(seconds), LOOK_EVERY):
+            time.sleep(max(began + after - time.monotonic(), 0))
+            self.look(f"dead {way}", began)
+        time.sleep(max(began + seconds - time.monotonic(), 0))
         free_us = self.line.tell(f"uncut {way}")["at_us"]
-        time.sleep(KINDS[kind].seconds)
+        # Every stream has a chunk that is in time before the next outage.
+        time.sleep(KINDS[kind].seconds + tick_us(self.arguments) / 1e6)
         for agent in self.gateway.agents:
             self.settled(agent)
         end_us = time.monotonic_ns() // 1000
         self.cuts += [Cut(kind, agent.number, at_us, free_us, 0, end_us) for agent in self.gateway.agents]
+
+    def look(self, line: str, began: float) -> None:
+        """Asks both ends once: so long after the line has died, neither may say that a session is healthy."""
+        after = time.monotonic() - began
+        told = [(f"agent {agent.number}", agent.status()["session"]["state"]) for agent in self.gateway.agents]
+        told += [(f"the gateway, of {session['site']},", session["state"])
+                 for session in json.loads(self.gateway.admin("status", "--json"))["sessions"]]
+        self.looks += len(told)
+        self.not_stalled += [f"{who} said '{state}' with the line {line} for {after:.1f} s"
+                             for who, state in told if state != "stalled"]
 
     def run(self) -> None:
         kinds = [kind for kind in self.arguments.kinds if kind in OUTAGES]
@@ -187,7 +190,8 @@ class Cutter:
 
 def stalls_ms(cut: Cut, late: list[tuple], streams: Streams, arguments: argparse.Namespace, seen: set) -> list[float]:
     """How long each direction of each stream of that agent stood still for this cut; 0 where nothing was late. Counted from
-    the cut's end, it is until nothing was late any more; else it is the delay of the worst chunk until the next cut."""
+    the cut's end, it is until the last chunk that was later than the one before it: the first of those that waited, if the
+    others follow without a gap; else it is the delay of the worst chunk until the next cut."""
     worst: dict[tuple, float] = {}
     # A cut makes late what is due when it comes, or was on its way, and what is due while those are late. What becomes
     # late after that is somebody else's fault.
@@ -221,7 +225,7 @@ def judge(result: dict, cutter: Cutter, streams: Streams, arguments: argparse.Na
         if not cuts:
             # A bar that nothing was measured for is not met; with --bulk and --loss there are several lanes.
             met = met and kind.bar_ms(arguments.rtt) is None
-            print(f"{kind.what:<40}{'none':>6}")
+            print(f"{text_of(name, arguments):<40}{'none':>6}")
             continue
         values = [ms for cut in cuts
                   for ms in stalls_ms(cut, late.get(cut.agent, []), streams, arguments, seen)]
@@ -231,7 +235,8 @@ def judge(result: dict, cutter: Cutter, streams: Streams, arguments: argparse.Na
         lanes = sum(cut.lanes for cut in cuts) / len(cuts)
         result["kinds"][name] = {"cuts": len(cuts), "lanes": lanes, "p50_ms": quantile(values, 0.5), "p99_ms": p99,
                                  "worst_ms": max(values), "bar_ms": bar, "met": is_met}
-        print(f"{kind.what:<40}{len(cuts):>6}{lanes if lanes else '-':>7.3}{quantile(values, 0.5):>9.0f}{p99:>9.0f}"
+        print(f"{text_of(name, arguments):<40}{len(cuts):>6}{lanes if lanes else '-':>7.3}"
+              f"{quantile(values, 0.5):>9.0f}{p99:>9.0f}"
               f"{max(values):>9.0f}{'-' if bar is None else f'{bar:.0f}':>9}  {'' if is_met else 'MISSED'}")
     others = [chunk[1] - chunk[0] for agent, chunks in late.items() for chunk in chunks if (agent, chunk) not in seen]
     others = [us / 1e3 - streams.base_ms for us in others if us / 1e3 - streams.base_ms > BESIDE_MS]
@@ -241,11 +246,16 @@ def judge(result: dict, cutter: Cutter, streams: Streams, arguments: argparse.Na
     lacking = max(arguments.cuts - len(cutter.cuts), 0)
     failures = {"cuts that could not be made": lacking, "bytes lost": counts["lost_bytes"], "bytes wrong": counts["wrong_bytes"],
                 "streams reset": counts["resets"] + counts["reset_at_sink"], "ended early": counts["early_ends"],
-                "never ended": counts["unfinished"]}
+                "never ended": counts["unfinished"], "not stalled in an outage": len(cutter.not_stalled)}
     print(f"{len(cutter.cuts)} cuts, {counts['streams']} streams, {counts['received_bytes'] / 1e6:.0f} MB each way; "
           + ", ".join(f"{what} {count}" for what, count in failures.items())
           + f"; replay memory at most {result['most_backlog_bytes'] / 1e6:.1f} MB a session, agents at most "
           f"{result['agent_peak_mib']:.0f} MiB")
+    if cutter.looks:
+        print(f"status of both ends during outages of more than {LOOK_AFTER} s: {cutter.looks} times, "
+              f"{cutter.looks - len(cutter.not_stalled)} times stalled")
+    for text in cutter.not_stalled[:10]:
+        print(f"not stalled: {text}")
     for error in cutter.errors:
         print(f"ended early: {error}")
     print("met" if met and not any(failures.values()) else "MISSED")
@@ -253,22 +263,40 @@ def judge(result: dict, cutter: Cutter, streams: Streams, arguments: argparse.Na
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0],
-                                     epilog="example: ./dev bench cuts --cuts 10000 --agents 16 --json cuts.json")
-    parser.add_argument("--cuts", type=int, default=240, help="over all agents (default 240, about five minutes)")
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n"
+               "  ./dev bench cuts --cuts 10000 --agents 16 --json cuts.json\n"
+               "  ./dev bench cuts --kinds outage --outage 300 --cuts 6 --agents 2     # three outages of five minutes\n"
+               "  ./dev bench cuts --kinds all_proxy_close all_proxy_reset             # each agent behind an HTTP proxy")
+    parser.add_argument("--cuts", type=int, default=240, help="over all agents, an outage is one of each (default 240, about "
+                        "five minutes)")
     parser.add_argument("--agents", type=int, default=4, help="in parallel (default 4)")
     parser.add_argument("--streams", type=int, default=64, help="of each agent, both directions (default 64)")
     parser.add_argument("--rtt", type=float, default=40, help="ms (default 40)")
     parser.add_argument("--rate", type=float, default=400, help="Mbit/s (default 400)")
     parser.add_argument("--loss", type=float, default=0, help="per cent (default 0)")
     parser.add_argument("--congestion", choices=("cubic", "bbr"), default="cubic")
-    parser.add_argument("--kinds", choices=list(KINDS), nargs="+", default=list(KINDS))
+    parser.add_argument("--kinds", choices=list(KINDS), nargs="+", help="default: all but those by a proxy, which do not go "
+                        "with others: then every agent has one; with --outage, both kinds of outages")
+    parser.add_argument("--outage", type=float, metavar="SECONDS", help="how long the line is dead each time, less than "
+                        f"{RESUME_DEADLINE}; streams are slower then, so that no more waits for its end (default: 1 to 8 s)")
     parser.add_argument("--seed", type=int, default=1, help="of contents, losses and times (default 1)")
     parser.add_argument("--bulk", action="store_true", help="one stream of bulk beside them in each agent: with --loss 0.1 its "
                         "lanes become several, and delays those of a full line")
     parser.add_argument("--quick", action="store_true", help="do not check the line against theory first")
     parser.add_argument("--json", type=Path, help="write all figures there")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.outage is not None and not 0 < arguments.outage < RESUME_DEADLINE:
+        parser.error(f"--outage: more than 0 and less than {RESUME_DEADLINE} s, after which the daemons give up")
+    if arguments.kinds is None:
+        arguments.kinds = list(OUTAGES) if arguments.outage else [kind for kind in KINDS if kind not in PROXY_KINDS]
+    kinds = set(arguments.kinds)
+    if arguments.outage and kinds - set(OUTAGES):
+        parser.error(f"--outage goes with the kinds {' and '.join(OUTAGES)} alone: its streams are too slow for the others")
+    if kinds & set(PROXY_KINDS) and kinds - set(PROXY_KINDS):
+        parser.error("kinds by a proxy go with each other alone: the others are of lanes without a proxy")
+    return arguments
 
 
 def measure(line: WanLine, folder: Path, arguments: argparse.Namespace, result: dict) -> bool:
@@ -276,7 +304,11 @@ def measure(line: WanLine, folder: Path, arguments: argparse.Namespace, result: 
     line.shape(LineShape(arguments.rtt, arguments.rate, arguments.loss / 100, arguments.congestion))
     gateway = Gateway(line, folder, bbr=arguments.congestion == "bbr", agents=arguments.agents)
     streams = load = None
+    proxies: dict[int, AgentProxy] = {}
     try:
+        if set(arguments.kinds) & set(PROXY_KINDS):
+            for agent in gateway.agents:
+                proxies[agent.number] = AgentProxy(line, gateway, agent)
         streams = Streams(line, gateway, folder, arguments)
         if arguments.bulk:
             load = line_load(line, folder)
@@ -284,8 +316,8 @@ def measure(line: WanLine, folder: Path, arguments: argparse.Namespace, result: 
             time.sleep(BULK_SECONDS)  # How long it takes to try a few lanes.
         print(f"{arguments.agents} agents of {arguments.streams} streams both ways, {CHUNK} bytes every {streams.tick_ms:g} ms; "
               f"RTT {arguments.rtt:g} ms, {arguments.rate:g} Mbit/s, loss {arguments.loss:g} %, {arguments.congestion}; "
-              f"seed {arguments.seed}", flush=True)
-        cutter = Cutter(line, gateway, arguments)
+              f"seed {arguments.seed}" + ("; each agent behind an HTTP proxy at the near end" if proxies else ""), flush=True)
+        cutter = Cutter(line, gateway, proxies, arguments)
         turns = itertools.cycle(gateway.agents)
         with Sampler(lambda: next(turns).status()["backlog_bytes"]) as backlog:
             cutter.run()
@@ -293,6 +325,7 @@ def measure(line: WanLine, folder: Path, arguments: argparse.Namespace, result: 
         result["most_backlog_bytes"] = backlog.most()
         result["agent_peak_mib"] = max(memory_kib(a.process.process.pid, "status", "VmHWM") for a in gateway.agents) / 1024
         result["cuts"] = [vars(cut) for cut in cutter.cuts]
+        result["looks"], result["not_stalled"] = cutter.looks, cutter.not_stalled
         return judge(result, cutter, streams, arguments)
     finally:
         if streams is not None:
@@ -300,6 +333,8 @@ def measure(line: WanLine, folder: Path, arguments: argparse.Namespace, result: 
         if load is not None:
             load.stop()
         gateway.stop()
+        for proxy in proxies.values():
+            proxy.stop()
 
 
 def main() -> int:

@@ -13,7 +13,16 @@ from wan_peers import BIN, Gateway, PairError
 
 CHUNK = 768  # Bytes; with 16 agents the traffic of each is still enough for it to keep a lane for answers beside the other.
 CHUNKS_PER_SECOND = 8_000  # Of all streams: more, and the verifying itself takes the machine.
+OUTAGE_SECONDS = (1, 8)  # Least and most, where no other length is asked for.
 FORWARD_PORT, BULK_PORT = 6500, 6600
+
+
+def tick_us(arguments: argparse.Namespace) -> int:
+    """Between two chunks of one direction of a stream. The longer the outages, the slower the streams: as much waits for the
+    end of one as after the longest of the usual ones, for else the stall would be the time that the line takes to carry it."""
+    longest = OUTAGE_SECONDS[1]
+    per_second = CHUNKS_PER_SECOND * longest / max(arguments.outage or longest, longest)
+    return max(20_000, int(arguments.agents * arguments.streams * 2 * 1_000_000 / per_second))
 
 
 class Streams:
@@ -22,8 +31,8 @@ class Streams:
     def __init__(self, line: WanLine, gateway: Gateway, folder: Path, arguments: argparse.Namespace):
         self.folder, self._open = folder, []
         late_us = int(arguments.rtt * 500 + 10_000)
-        tick_us = max(20_000, arguments.agents * arguments.streams * 2 * 1_000_000 // CHUNKS_PER_SECOND)
-        self.base_ms, self.tick_ms = arguments.rtt / 2, tick_us / 1000
+        tick = tick_us(arguments)
+        self.base_ms, self.tick_ms = arguments.rtt / 2, tick / 1000
         self.sink = self._start([*line.far, str(BIN / "bench-verify"), "sink", "--listen", "0", "--late-us", str(late_us),
                                  "--log", str(folder / "sink.late")])
         gateway.admin("target", "add", "bench", "verified", f"127.0.0.1:{self._first_line(self.sink).split()[1]}")
@@ -33,7 +42,7 @@ class Streams:
             self.sources.append(self._start([
                 *line.near, str(BIN / "bench-verify"), "source", "--to", str(FORWARD_PORT + agent.number), "--agent",
                 str(agent.number), "--streams", str(arguments.streams), "--seed", str(arguments.seed), "--chunk", str(CHUNK),
-                "--tick-us", str(tick_us), "--late-us", str(late_us), "--log",
+                "--tick-us", str(tick), "--late-us", str(late_us), "--log",
                 str(folder / f"source-{agent.number}.late")]))
         for source in self.sources:
             self._first_line(source)
