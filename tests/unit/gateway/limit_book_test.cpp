@@ -30,6 +30,13 @@ WeeklyWindow window_between(WallTime from, WallTime to) {
   return must(WeeklyWindow::parse(text));
 }
 
+/// 8 Mbit/s up, and 1 Mbit/s as long as the window is open.
+BandwidthLimit slower_in(const WeeklyWindow& window) {
+  BandwidthLimit limit{{BitRate{8'000'000}, {}}, {}};
+  must(limit.set_window(window, {BitRate{1'000'000}, std::nullopt}));
+  return limit;
+}
+
 /// A store with two targets, and the limits of a data thread whose clock on the wall is `now`.
 struct BookFixture : StoreFixture {
   BookFixture() {
@@ -73,10 +80,7 @@ TEST_CASE("LimitBook: a weekly window is in force within a second for streams th
           "[policy]") {
   constexpr std::chrono::minutes kMinute{1};
   BookFixture fixture;
-  BandwidthLimit limit{{BitRate{8'000'000}, {}}, {}};
-  must(limit.set_window(window_between(kNoon + kMinute, kNoon + 2 * kMinute),
-                        {BitRate{1'000'000}, std::nullopt}));
-  fixture.set(kWholeOrg, limit);
+  fixture.set(kWholeOrg, slower_in(window_between(kNoon + kMinute, kNoon + 2 * kMinute)));
   const StreamLimits& streams = fixture.book.of_streams(kTokyo, "db");
   const RateLimit& up = *streams.of[kUp][kOrgPlace];
   CHECK(up.rate() == BitRate{8'000'000});
@@ -100,10 +104,7 @@ TEST_CASE("LimitBook: windows that were set before the gateway started are kept 
           "[policy]") {
   constexpr std::chrono::minutes kMinute{1};
   BookFixture fixture;
-  BandwidthLimit limit{{BitRate{8'000'000}, {}}, {}};
-  must(limit.set_window(window_between(kNoon + kMinute, kNoon + 2 * kMinute),
-                        {BitRate{1'000'000}, std::nullopt}));
-  fixture.store_limit(kWholeOrg, limit);
+  fixture.store_limit(kWholeOrg, slower_in(window_between(kNoon + kMinute, kNoon + 2 * kMinute)));
   LimitBook book{*fixture.thread, fixture.hub, fixture.buckets, [&] { return fixture.now; }};
   const StreamLimits& streams = book.of_streams(kTokyo, "db");
 
@@ -140,9 +141,8 @@ TEST_CASE("LimitBook: what is unlimited outside of a window is limited in it, an
 
 TEST_CASE("LimitBook: the clock is looked at as long as some limit has a window, and no longer", "[policy]") {
   BookFixture fixture;
-  BandwidthLimit limit{{BitRate{8'000'000}, {}}, {}};
   const WeeklyWindow window = window_between(kNoon + std::chrono::hours{1}, kNoon + std::chrono::hours{2});
-  must(limit.set_window(window, {BitRate{1'000'000}, std::nullopt}));
+  BandwidthLimit limit = slower_in(window);
   fixture.set(kWholeOrg, limit);
   CHECK(fixture.looks_at_the_clock());
   CHECK(fixture.looks_at_the_clock());
