@@ -13,7 +13,7 @@ from wan_line import FAR, LineShape, WanLine
 
 PORT, TARGET = 10003, 7001
 SECONDS = 2  # More than the second after which the agent dials, less than the 2.5 s after which lanes are dead.
-DEAD_SECONDS = 5  # More than the 3 s after which it is known, and one for asking.
+DEAD_SECONDS = 5  # More than the 3 s after which it is known.
 LONG_DEAD_SECONDS = 15  # Longer than the 10 s after which dials are fewer, and long enough to see those.
 LONGEST_PAUSE = 0.9  # Between two of those, seconds; 0.7 is meant.
 KIB_PER_SECOND = 2048
@@ -102,13 +102,13 @@ def falls_silent(line: WanLine, way: str, pair: FarPair, folder: Path) -> None:
 
 def is_shown_as_dead(line: WanLine, way: str, pair: FarPair, folder: Path) -> None:
     try:
-        with BothEnds(pair, pause=0.1) as ends:
+        with BothEnds(pair) as ends:
             line.tell(f"cut {way}")
             began = time.monotonic()
             time.sleep(DEAD_SECONDS)  # How long it is dead is what is tried.
     finally:
         line.tell(f"uncut {way}")
-    ends.show_as_dead(f"a line dead {WAYS[way]}", began, within=3 + 1)
+    ends.show_as_dead(f"a line dead {WAYS[way]}", began, within=3)
     wait_until("the session is up again", lambda: pair.status()["session"]["state"] == "up", 15)
     goes_on(folder, 1)
 

@@ -166,6 +166,13 @@ void LaneDriver::close() {
   end_connection();
 }
 
+void LaneDriver::abort() {
+  if (driver_ == nullptr) return;
+  driver_ = nullptr;
+  slab_ = {};
+  stream_->abort();
+}
+
 void LaneDriver::end_connection() {
   carrier_->say_close(stream_->engine());
   stream_->close();

@@ -39,6 +39,9 @@ class LaneDriver : public std::enable_shared_from_this<LaneDriver> {
   Transmitted transmit();
   /// close_notify as far as it goes, then closes. Nothing is told to the session.
   void close();
+  /// Closes with a reset. Where nothing comes from the peer any more, a close would stay behind what TCP
+  /// waits for, and a peer that still hears us would not learn of it.
+  void abort();
   /// Every 2 s: what was only needed for what is over is given back, and limit() is judged anew.
   void housekeep();
 

@@ -160,11 +160,11 @@ void SessionDriver::deliver_session_events() {
   while (auto event = session_.poll_session_event()) {
     switch (event->kind) {
       case SessionEvent::Kind::LaneDead:
-        if (!drop_lane(event->lane)) break;
+        if (!drop_lane(event->lane, event->reason == Errc::TimedOut)) break;
         observer_.handle_lane_down(event->lane, {event->reason, event->text}, lanes_.size());
         break;
       case SessionEvent::Kind::LaneClosed:
-        if (!drop_lane(event->lane)) break;
+        if (!drop_lane(event->lane, false)) break;
         session_.handle_lane_lost(event->lane, now_);
         observer_.handle_lane_closed(event->lane, lanes_.size());
         break;
@@ -179,10 +179,14 @@ void SessionDriver::deliver_session_events() {
 }
 
 /// False when the lane has been lost meanwhile.
-bool SessionDriver::drop_lane(LaneId id) {
+bool SessionDriver::drop_lane(LaneId id, bool with_reset) {
   const auto at = lanes_.find(id);
   if (at == lanes_.end()) return false;
-  at->second->close();
+  if (with_reset) {
+    at->second->abort();
+  } else {
+    at->second->close();
+  }
   lanes_.erase(at);
   return true;
 }

@@ -92,7 +92,7 @@ class SessionDriver {
   void deliver_stream_events();
   void deliver_session_events();
   void transmit();
-  bool drop_lane(LaneId id);
+  bool drop_lane(LaneId id, bool with_reset);
   void arm_timer();
   void close_everything();
 

@@ -10,11 +10,14 @@ from typing import Callable
 from support.scenario import LocalPair, check
 
 
+PAUSE = 0.02  # Seconds.
+
+
 class BothEnds:
     """Asks both ends again and again as long as its context lasts, with a pause after each answer. FarPair does as well."""
 
-    def __init__(self, pair: LocalPair, pause: float = 0.02):
-        self._pair, self._pause, self._over = pair, pause, threading.Event()
+    def __init__(self, pair: LocalPair):
+        self._pair, self._over = pair, threading.Event()
 
     def __enter__(self) -> BothEnds:
         self._pool = ThreadPoolExecutor()
@@ -29,7 +32,7 @@ class BothEnds:
     def _ask(self, state: Callable[[], str]) -> list[tuple[float, str]]:
         """When each answer was there, and what it was."""
         answers = []
-        while not self._over.wait(self._pause):
+        while not self._over.wait(PAUSE):
             shown = state()
             answers.append((time.monotonic(), shown))
         return answers
