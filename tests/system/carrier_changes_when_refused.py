@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """An agent asks for a WebSocket only after a clear refusal of Upgrade: culvert/1 by somebody who is not the gateway, or
-because the upgrade got lost on the way; not after an overloaded front. Every request is small."""
+because the upgrade got lost on the way; not after an overloaded front. Every request is small. What grants a lane without
+the gateway's proof for this very connection gets none."""
 import json
+from typing import Callable
 
 from support.play import Scenario, play
-from support.proxied import pair_with_echo, set_section
-from support.scenario import check, wait_until
+from support.proxied import pair_with_echo, set_section, wait_for_trouble
+from support.scenario import check, log_of, wait_until
 from support.tls_front import Seen, TlsFront, answer, key_of
 
 GRANT = json.dumps({"session_id": "00000000000004d2", "session_secret": "ab" * 32, "resume_deadline_ms": 600000,
@@ -49,7 +51,31 @@ def scenario(scene: Scenario) -> None:
             check("every request is below 1 KiB", max(seen.wire_bytes for seen in front.seen) < 1024,
                   [seen.wire_bytes for seen in front.seen])
             front.close()
+        unproven(pair, original, certificate, key)
         fixed(pair, original, certificate, key)
+
+
+def unproven(pair, original: str, certificate, key) -> None:
+    """Whoever ends TLS can say 101 and send back what he was sent, even with the secret of the session."""
+    for name, proof_of in (("the agent's own proof", lambda hello: hello[17:49]), ("no proof", lambda hello: bytes(32))):
+        front = TlsFront(certificate, key, lambda seen, of=proof_of: reply(seen, grant(seen, of)))
+        pair.agent_config.write_text(original.replace(f"localhost:{pair.line.port}", f"localhost:{front.port}"))
+        pair.start_agent()
+        error = wait_for_trouble(pair, "could not prove that it is the gateway")
+        wait_until("another lane was asked for", lambda f=front: len(upgrades(f)) >= 2)
+        pair.agent.stop()
+        asked = {seen.header("Upgrade") for seen in upgrades(front)}
+        check(f"101 with {name}: {error}", " up epoch=" not in log_of(pair.agent), pair.agent.log_end(30))
+        check("and the carrier is not blamed for it", asked == {"culvert/1"}, asked)
+        front.close()
+
+
+def grant(seen: Seen, proof_of: Callable[[bytes], bytes]) -> bytes:
+    """A 101 in which all but the proof is as it has to be (docs/protocol.md §4)."""
+    hello = bytes.fromhex(seen.header("Culvert-Hello"))
+    answered = hello[:17] + proof_of(hello) + hello[49:]
+    return ("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: culvert/1\r\n"
+            f"Culvert-Hello: {answered.hex()}\r\n\r\n").encode()
 
 
 def fixed(pair, original: str, certificate, key) -> None:

@@ -2,8 +2,9 @@
 """How streams end: half-closed in either direction, reset by source or target, and with a daemon that is killed.
 
 Whatever happens, an incomplete stream ends with a reset at the other side and never in order, promptly, and an answer
-that was written before a reset arrives before it.
+that was written before a reset arrives before it. Streams whose targets do not read hold up nobody's end.
 """
+import contextlib
 import os
 import select
 import socket
@@ -12,6 +13,7 @@ import time
 from typing import Optional
 
 from support.play import Scenario, play
+from support.proxied import set_section
 from support.scenario import reset
 
 from local_pair import PairError, wait_until
@@ -21,6 +23,9 @@ PROMPT_SECONDS = 1.5
 # A reset waits until the bytes before it are accepted, at most 2 s (docs/protocol.md §6.4).
 FULL_WINDOW_SECONDS = 2 + PROMPT_SECONDS
 ANSWERS = 30
+LEAST_MEMORY = 8 * MIB  # That `session_memory` may be.
+MOST_DEAF = 48  # A window begins with 256 KiB: 32 of those are the least memory.
+LEFT_OVER = 128 << 10  # Who gets less has found next to nothing: each takes three quarters of what is left.
 
 
 class Ends:
@@ -67,14 +72,21 @@ def reset_seen_after(sock: socket.socket, seconds: float) -> Optional[float]:
 
 def fill(sock: socket.socket, quiet_seconds: float = 0.5) -> int:
     """Sends until a full window has stopped it for so long; bytes sent."""
-    sent, block = 0, bytes(MIB)
-    sock.settimeout(quiet_seconds)
-    try:
-        while True:
-            sent += sock.send(block)
-    except TimeoutError:
+    return fill_all([sock], quiet_seconds)[0]
+
+
+def fill_all(socks: list[socket.socket], quiet_seconds: float = 0.5) -> list[int]:
+    """The same for many at once, until full windows have stopped them all."""
+    sent, block = dict.fromkeys(socks, 0), bytes(MIB)
+    for sock in socks:
+        sock.setblocking(False)
+    while ready := select.select([], socks, [], quiet_seconds)[1]:
+        for sock in ready:
+            with contextlib.suppress(BlockingIOError):
+                sent[sock] += sock.send(block)
+    for sock in socks:
         sock.settimeout(20)
-        return sent
+    return list(sent.values())
 
 
 def half_close(scenario: Scenario, ends: Ends) -> None:
@@ -145,27 +157,60 @@ def answers_before_a_reset(scenario: Scenario, ends: Ends) -> None:
                    not wrong, f"{len(wrong)} of {ANSWERS} did not; (number, bytes of the answer, end): {wrong[:6]}")
 
 
-def deaf_targets_cost_nothing(scenario: Scenario, ends: Ends) -> None:
-    def seconds_for_upload() -> float:
-        source, target = ends.open()
-        began, data = time.monotonic(), bytes(64 * MIB)
-        sender = threading.Thread(target=lambda: (source.sendall(data), source.shutdown(socket.SHUT_WR)))
-        sender.start()
-        heard, how = read_to_end(target)
-        sender.join()
-        if len(heard) != len(data) or how != "closed":
-            raise PairError(f"the stream beside deaf ones broke: {len(heard)} bytes, {how}")
-        target.close()
-        source.close()
-        return time.monotonic() - began
+def upload_arrives(source: socket.socket, target: socket.socket, size: int) -> bool:
+    data = os.urandom(size)
+    sender = threading.Thread(target=lambda: (source.sendall(data), source.shutdown(socket.SHUT_WR)))
+    sender.start()
+    heard, how = read_to_end(target)
+    sender.join()
+    target.close()
+    source.close()
+    return heard == data and how == "closed"
 
-    alone = seconds_for_upload()
+
+def backlog(scenario: Scenario) -> int:
+    """Bytes that the agent has read from sources, and that no target's kernel has taken."""
+    return scenario.pair.status()["backlog_bytes"]
+
+
+def deaf_targets_hold_up_nobody(scenario: Scenario, ends: Ends) -> None:
     deaf = [ends.open() for _ in range(8)]
-    kept = sum(fill(source) for source, _ in deaf)
-    beside = seconds_for_upload()
-    scenario.check(f"64 MiB took {alone:.2f} s alone and {beside:.2f} s beside 8 streams whose targets do not read "
-                   f"({kept / MIB:.0f} MiB wait in them)", beside < 3 * alone + 1)
-    for pair_of_ends in deaf:
+    sources = [source for source, _ in deaf]
+    kept = sum(fill_all(sources))
+    held = backlog(scenario)
+    scenario.check(f"64 MiB arrive beside 8 streams whose targets do not read ({kept / MIB:.0f} MiB wait in them, "
+                   f"{held / MIB:.1f} MiB of those in the agent)", held > 0 and upload_arrives(*ends.open(), 64 * MIB))
+    scenario.check("while not one of those got on", not select.select([], sources, [], 0)[1])
+    reset_all(deaf)
+
+
+def deaf_targets_that_fill_the_memory(scenario: Scenario, ends: Ends) -> None:
+    """With as little memory as the agent may have. How fast the others are then is for ./dev bench fair --deaf."""
+    pair, deaf, kept, held = scenario.pair, [], [], [0]
+    pair.agent.kill()
+    set_section(pair.agent_config, "limits", session_memory=f"{LEAST_MEMORY // MIB} MiB")
+    pair.start_agent()
+    wait_until("a new session", lambda: pair.status()["session"]["state"] == "up")
+    beside = ends.open()  # When nothing at all is left, new streams are refused (docs/protocol.md §8.2).
+    while len(deaf) < MOST_DEAF and (len(deaf) < 2 or held[-1] - held[-2] > LEFT_OVER):
+        deaf.append(ends.open())
+        kept.append(fill(deaf[-1][0], 0.1))
+        held.append(backlog(scenario))
+    scenario.check(f"{len(deaf)} streams that are not read hold {held[-1] / MIB:.1f} of {LEAST_MEMORY // MIB} MiB, and the last "
+                   "got next to nothing", len(deaf) < MOST_DEAF and LEAST_MEMORY // 2 < held[-1] <= LEAST_MEMORY, held)
+    scenario.check("4 MiB of another stream arrive beside them all the same", upload_arrives(*beside, 4 * MIB))
+    after = backlog(scenario)
+    scenario.check(f"while those hold what they held ({after / MIB:.1f} MiB)", held[-1] // 2 < after <= LEAST_MEMORY)
+    source, target = deaf[0]
+    source.shutdown(socket.SHUT_WR)
+    heard, how = read_to_end(target)
+    scenario.check("nothing of theirs is lost: one that reads again gets all, and an orderly end",
+                   (len(heard), how) == (kept[0], "closed"), f"{len(heard)} of {kept[0]} bytes, {how}")
+    reset_all(deaf)
+
+
+def reset_all(streams: list[tuple[socket.socket, socket.socket]]) -> None:
+    for pair_of_ends in streams:
         for end in pair_of_ends:
             reset(end)
 
@@ -194,10 +239,11 @@ def scenario_body(scenario: Scenario) -> None:
     ends = Ends(scenario)
     half_close(scenario, ends)
     reset_by_one_side(scenario, ends)
-    deaf_targets_cost_nothing(scenario, ends)
+    deaf_targets_hold_up_nobody(scenario, ends)
     wait_until("all streams being finished", lambda: scenario.pair.status()["streams"]["open"] == 0)
     answers_before_a_reset(scenario, ends)
     killed_daemons(scenario, ends)
+    deaf_targets_that_fill_the_memory(scenario, ends)
 
 
 if __name__ == "__main__":

@@ -74,6 +74,12 @@ def hellos(port: int, identity: Path) -> None:
     tls.close()
     # docs/protocol.md §4
     check("a proof of another connection is refused with 401", peer.ask_lane(hello=good) == 401)
+    for whose, proven in (("of another epoch", lambda tls: peer.hello(tls, 2, 1)),
+                          ("of another lane", lambda tls: peer.hello(tls, 1, 2)),
+                          ("of the gateway's end", lambda tls: bytes(17) + peer.proof(tls, b"culvert/1 gateway", 1, 1))):
+        # All of it is right but the proof, which is behind the first 17 bytes.
+        status = peer.ask_lane(hello=lambda tls, proven=proven: peer.hello(tls, 1, 1)[:17] + proven(tls)[17:])
+        check(f"a proof {whose} is refused with 401", status == 401, status)
     check("half a HELLO is refused with 400", peer.ask_lane(hello=good[:20]) == 400)
     check("an empty HELLO is refused with 400", peer.ask_lane(hello=b"") == 400)
     check("another version is refused with 400", peer.ask_lane(hello=b"\x02" + good[1:]) == 400)

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """On a line that loses packets each lane more would bring more: a polite agent keeps to one all the same, and no session
-has more than its org may have, not even after an outage of 2 s, when the agent asks for four to catch up."""
+has more than its org may have, not even after an outage of 2 s, when the agent asks for four to catch up. By WebSocket
+there are as many as otherwise."""
 import json
 import re
 import time
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from support.bulk import sink_program, source_program
 from support.far_pair import FarPair, long_line
+from support.proxied import set_section
 from support.scenario import check, log_of, main, wait_for_log
 from wan_line import FAR, LineShape, NO_BBR, WanLine
 
@@ -24,6 +26,7 @@ class Lanes:
 
     def __init__(self, pair: FarPair):
         self._pair, self._log_from, self.most = pair, len(log_of(pair.gateway)), 0
+        self.carriers: set[str] = set()
 
     def look(self, seconds: float, enough: int = 33) -> int:
         """The most at a time that either end showed, in so many seconds or until there were enough."""
@@ -37,6 +40,7 @@ class Lanes:
     def _now(self) -> tuple[int, int]:
         """What the agent is giving back is not a lane of its any more. The gateway, which refuses, counts it until then."""
         status = self._pair.status()
+        self.carriers |= {lane["carrier"] for lane in status["lanes"]}
         sessions = json.loads(self._pair.provider("status", "--json"))["sessions"]
         return (sum(lane["state"] != "closing" for lane in status["lanes"]),
                 sum(session["lanes"] for session in sessions if session["id"] == status["session"]["id"]))
@@ -60,8 +64,10 @@ def scenario(folder: Path) -> None:
         org_may_have_few("an agent that was not told", line, pair, lanes)
         wait_for_log(pair.agent, REFUSED)
         check("it has asked for more, and the gateway has refused", True)
+        set_section(pair.agent_config, "transport", carrier="websocket")
         lanes = begin(pair)
-        org_may_have_few("an agent that was told", line, pair, lanes)
+        org_may_have_few("an agent that was told, and goes by WebSocket,", line, pair, lanes)
+        check("all of its lanes went by WebSocket", lanes.carriers == {"websocket"}, lanes.carriers)
 
 
 def set_lines(pair: FarPair, *changes: tuple[str, str]) -> None:

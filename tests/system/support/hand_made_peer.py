@@ -10,7 +10,7 @@ import os
 import socket
 import struct
 from pathlib import Path
-from typing import Optional
+from typing import Callable, Optional, Union
 
 DATA, OPEN, OPENED, RESET, ACK, RETURN, RECEIPT, PING, PONG, DRAIN, SESSION_END, LANE_CLOSE = range(1, 13)
 HEADER = struct.Struct(">BBHIQ")
@@ -140,13 +140,13 @@ class HandMadePeer:
         """docs/protocol.md §4."""
         return struct.pack(">BIIQ", 1, epoch, lane, 1 << 24) + self.proof(tls, b"culvert/1 agent", epoch, lane)
 
-    def ask_lane(self, hello: Optional[bytes] = None, behind: bytes = b"", epoch: Optional[int] = None,
-                 lane: int = 1) -> int:
-        """docs/protocol.md §3.1. The HTTP status; after 101 `lane` is open. `behind` is sent together with the request,
-        which is forbidden."""
+    def ask_lane(self, hello: Union[bytes, Callable[[Tls], bytes], None] = None, behind: bytes = b"",
+                 epoch: Optional[int] = None, lane: int = 1) -> int:
+        """docs/protocol.md §3.1. The HTTP status; after 101 `lane` is open. `hello` is sent instead of the right one, and may
+        be made for the very connection. `behind` is sent together with the request, which is forbidden."""
         tls = Tls(self.port, self.identity)
         epoch = self.epoch + 1 if epoch is None else epoch
-        hello = self.hello(tls, epoch, lane) if hello is None else hello
+        hello = self.hello(tls, epoch, lane) if hello is None else hello(tls) if callable(hello) else hello
         more = f"Connection: Upgrade\r\nUpgrade: culvert/1\r\nCulvert-Hello: {hello.hex()}\r\n"
         path = f"/tunnel/v1/sessions/{self.session.hex()}/lanes"
         if behind:

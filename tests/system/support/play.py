@@ -50,12 +50,12 @@ class Scenario:
         return done.stdout
 
 
-def play(scenario: Callable[[Scenario], None], needs: tuple[str, ...] = ()) -> None:
-    """Runs the scenario and ends this process: 0 when it holds, 1 when not, 77 when a program of `needs` is missing or it
-    raises Skip."""
+def play(scenario: Callable[[Scenario], None], needs: tuple[str, ...] = (), group: str = "test") -> None:
+    """Runs the scenario and ends this process: 0 when it holds, 1 when not, 77 when a program of `needs` is missing, which
+    stand in `group` of scripts/packages.txt, or it raises Skip."""
     for program in needs:
         if shutil.which(program) is None:
-            print(f"skipped: {program} is missing; run ./dev setup test", file=sys.stderr)
+            print(f"skipped: {program} is missing; run ./dev setup {group}", file=sys.stderr)
             sys.exit(SKIPPED)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     # Not under the caller's home: servers that refuse to be root have to enter it as somebody else.

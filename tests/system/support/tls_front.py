@@ -40,6 +40,24 @@ def key_of(gateway_dir: Path) -> tuple[Path, Path]:
     return found[".pem"], found[".key"]
 
 
+def read_message(tls: ssl.SSLSocket) -> tuple[bytes, bytes]:
+    """Head with its empty line, and what came behind it, as much as it announced at least. Nothing at the end."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        piece = tls.recv(65536)
+        if not piece:
+            return b"", b""
+        data += piece
+    head, end, body = data.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
+    while length and len(body) < int(length.group(1)):
+        piece = tls.recv(65536)
+        if not piece:
+            return b"", b""
+        body += piece
+    return head + end, body
+
+
 class TlsFront(Server):
     def __init__(self, certificate: Path, key: Path, handler: Answer):
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -54,17 +72,10 @@ class TlsFront(Server):
         try:
             near.settimeout(20)
             with self._context.wrap_socket(near, server_side=True) as tls:
-                data = b""
-                while b"\r\n\r\n" not in data:
-                    piece = tls.recv(65536)
-                    if not piece:
-                        return
-                    data += piece
-                head, _, body = data.partition(b"\r\n\r\n")
-                length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
-                while length and len(body) < int(length.group(1)):
-                    body += tls.recv(65536)
-                seen = Seen(head.decode() + "\r\n", body, tls.selected_alpn_protocol() or "", len(data))
+                head, body = read_message(tls)
+                if not head:
+                    return
+                seen = Seen(head[:-2].decode(), body, tls.selected_alpn_protocol() or "", len(head) + len(body))
                 self.seen.append(seen)
                 tls.sendall(self._handler(seen))
                 tls.unwrap()
