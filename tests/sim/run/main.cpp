@@ -1,7 +1,6 @@
 // Runs a range of seeds on all cores. Progress goes to stderr, the sum to stdout; interrupted, it says how to
-// go on. Exit: 0 all promises held, 1 some did not or it was interrupted, 2 wrong usage.
-#include <unistd.h>
-
+// go on; when it crashes, which seed did it (crash.hpp). Exit: 0 all promises held, 1 some did not or it was
+// interrupted, 2 wrong usage.
 #include <algorithm>
 #include <atomic>
 #include <charconv>
@@ -14,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/sim/run/crash.hpp"
 #include "tests/sim/world/worlds.hpp"
 
 namespace culvert::sim {
@@ -22,23 +22,13 @@ namespace {
 constexpr std::size_t kMostFailures = 10;
 constexpr auto kProgressEvery = std::chrono::seconds{10};
 
-std::atomic<bool> g_stop = false;       // Signals reach nothing but globals.
-thread_local std::uint64_t t_seed = 0;  // For the message of a crash.
+std::atomic<bool> g_stop = false;  // Signals reach nothing but globals.
 
 struct Options {
   std::uint64_t from = 1;
   std::uint64_t count = 1'000'000;
   std::uint64_t jobs = std::max(1U, std::thread::hardware_concurrency());
 };
-
-/// A failed assertion ends the process: at least it says where.
-void handle_abort(int) {
-  char text[80];
-  const int n =
-      std::snprintf(text, sizeof text, "seed %llu crashed: replay with ./dev sim %llu\n",
-                    static_cast<unsigned long long>(t_seed), static_cast<unsigned long long>(t_seed));
-  (void)!write(STDERR_FILENO, text, static_cast<std::size_t>(n));
-}
 
 class Range {
  public:
@@ -62,10 +52,11 @@ class Range {
 
  private:
   void work(std::size_t worker) {
+    SignalStack signal_stack;
     while (!g_stop && failed_ < kMostFailures) {
       const std::uint64_t seed = next_++;
       if (seed >= options_.from + options_.count) break;
-      t_seed = seed;
+      note_seed(seed);
       at_[worker] = seed;
       note(seed, run_seed(seed));
     }
@@ -156,6 +147,6 @@ int main(int count, char** arguments) {
   const auto stop = [](int) { g_stop = true; };
   std::signal(SIGINT, stop);
   std::signal(SIGTERM, stop);
-  std::signal(SIGABRT, handle_abort);
+  name_seeds_of_crashes();
   return Range{options}.run() ? 0 : 1;
 }

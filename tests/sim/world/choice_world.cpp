@@ -3,24 +3,19 @@
 #include <algorithm>
 
 #include "tests/sim/world/failure.hpp"
+#include "tests/sim/world/hash.hpp"
 
 namespace culvert::sim {
 namespace {
 
 constexpr Duration kStep = 10ms;  ///< Receipts and delayed ACKs become due by it.
 constexpr Duration kStallTime = 700ms;
-constexpr std::size_t kRoom = 2;  ///< Chunks that a connection takes before it is full.
 
 SessionConfig config_of(Role role) {
   SessionConfig config;
   config.role = role;
   config.memory = 1_MiB;
   return config;
-}
-
-void mix(std::uint64_t& hash, std::uint64_t value) {
-  hash = (hash ^ value) * 0x9e3779b97f4a7c15;
-  hash ^= hash >> 29;
 }
 
 }  // namespace
@@ -31,7 +26,8 @@ ChoiceWorld::ChoiceWorld(const ChoiceBounds& bounds, Random random)
       agent_(config_of(Role::Agent), 128, 8_MiB, now_[0]),
       gateway_(config_of(Role::Gateway), 128, 8_MiB, now_[1]),
       extra_dials_left_(bounds.extra_dials),
-      faults_left_(bounds.faults) {
+      faults_left_(bounds.faults),
+      early_timers_left_(bounds.early_timers) {
   for (Endpoint* end : {&agent_, &gateway_}) {
     end->records = &records_;
     end->most_bytes = bounds.most_bytes;
@@ -55,8 +51,9 @@ ChoiceWorld::ChoiceWorld(const ChoiceBounds& bounds, Random random)
 
 bool ChoiceWorld::step(const Chooser& choose) {
   auto actions = possible();
+  if (bounds_.timers) add_timers(actions);
   if (faults_left_ > 0) add_faults(actions);
-  if (actions.empty() || is_done()) return false;
+  if (actions.empty() || is_over()) return false;
   act(actions[actions.size() == 1 ? 0 : choose(actions.size())], choose);
   check();
   return true;
@@ -83,6 +80,24 @@ std::vector<ChoiceWorld::Action> ChoiceWorld::possible() const {
   return actions;
 }
 
+/// Something will happen without a timer. The news of a loss is none of that: until it comes, timers are all
+/// that there is.
+bool ChoiceWorld::is_moving() const {
+  return std::ranges::any_of(possible(), [](const Action& action) { return action.kind != Kind::Notice; });
+}
+
+/// With nothing on its way time passes for both ends alike, and the nearer timer goes off; of two at about
+/// the same moment either. What is on its way may be late for as long as any timer takes, but only so often.
+void ChoiceWorld::add_timers(std::vector<Action>& actions) const {
+  const bool early = is_moving();
+  if (early && early_timers_left_ == 0) return;
+  const Duration left[] = {next_timer(0) - now_[0], next_timer(1) - now_[1]};
+  for (const std::size_t side : {0U, 1U}) {
+    if (next_timer(side) == kNever || (!early && left[side] > left[1 - side] + kStep)) continue;
+    actions.push_back({Kind::Wait, 0, side});
+  }
+}
+
 void ChoiceWorld::add_faults(std::vector<Action>& actions) const {
   for (std::size_t i = 0; i < lanes_.size(); ++i) {
     const ChoiceLane& lane = lanes_[i];
@@ -97,8 +112,9 @@ void ChoiceWorld::add_faults(std::vector<Action>& actions) const {
 }
 
 void ChoiceWorld::act(const Action& action, const Chooser& choose) {
-  static constexpr const char* kNames[] = {"deliver on", "HELLO of", "answer of", "loss seen of",      "dial",
-                                           "cut",        "stall",    "give back", "dial a newer epoch"};
+  static constexpr const char* kNames[] = {
+      "deliver on", "HELLO of", "answer of", "loss seen of",       "dial",
+      "cut",        "stall",    "give back", "dial a newer epoch", "timer"};
   story_ += kNames[static_cast<int>(action.kind)];
   story_ += " lane " + std::to_string(action.lane) + (action.side == 0 ? " agent\n" : " gateway\n");
   switch (action.kind) {
@@ -125,6 +141,12 @@ void ChoiceWorld::act(const Action& action, const Chooser& choose) {
       --faults_left_;
       --extra_dials_left_;
       return dial(last_epoch_ + 1);
+    case Kind::Wait:
+      if (is_moving())
+        --early_timers_left_;
+      else
+        pass(1 - action.side, next_timer(action.side) - now_[action.side]);
+      return wait(action.side);
   }
 }
 
@@ -133,6 +155,7 @@ void ChoiceWorld::deliver(ChoiceLane& lane, std::size_t side) {
   lane.to[side].pop_front();
   const bool was_full = std::exchange(lane.full[1 - side], false);
   const std::size_t index = static_cast<std::size_t>(&lane - lanes_.data());
+  mix(past_[side], chunk);
   end(side).receive(lane.id, chunk, random_, false, now_[side]);
   settle(side, 2000 + index);
   if (was_full) settle(1 - side, 3000 + index);
@@ -209,6 +232,7 @@ void ChoiceWorld::settle(std::size_t side, std::uint64_t what) {
   for (bool acted = true; acted;) {
     acted = here.act(tap_, random_, now_[side]);
     obey_session(side);
+    if (acted && bounds_.gathers) continue;
     acted = write(side) || acted;
   }
 }
@@ -245,7 +269,7 @@ bool ChoiceWorld::write(std::size_t side) {
 bool ChoiceWorld::write_chunk(ChoiceLane& lane, std::size_t side) {
   auto& out = lane.to[1 - side];
   // What is cut takes as much as a socket would, for as long as nobody has noticed.
-  const bool has_room = lane.cut ? lane.vanished[1 - side] < kRoom : out.size() < kRoom;
+  const bool has_room = lane.cut ? lane.vanished[1 - side] < bounds_.room : out.size() < bounds_.room;
   mix(past_[side], has_room ? 1 : 2);
   if (!has_room) {
     lane.full[side] = !lane.cut;
@@ -296,15 +320,33 @@ void ChoiceWorld::finish() {
 bool ChoiceWorld::pass_time() {
   bool any = false;
   for (const std::size_t side : {0U, 1U}) {
-    const Instant next = std::min(end(side).session.poll_timeout(), end(side).next_act());
-    if (next == kNever) continue;
-    now_[side] = std::max(now_[side], next);
-    settle(side, 9000);
+    if (next_timer(side) == kNever) continue;
+    wait(side);
     any = true;
   }
   return any;
 }
 
+Instant ChoiceWorld::next_timer(std::size_t side) const {
+  return std::min(end(side).session.poll_timeout(), end(side).next_act());
+}
+
+void ChoiceWorld::pass(std::size_t side, Duration time) {
+  now_[side] += std::max(time, Duration{});
+  mix(past_[side], static_cast<std::uint64_t>(time.count()));
+}
+
+/// Until that end's next timer goes off.
+void ChoiceWorld::wait(std::size_t side) {
+  now_[side] = std::max(now_[side], next_timer(side));
+  settle(side, 9000);
+}
+
+bool ChoiceWorld::is_over() const {
+  return is_done() && !(bounds_.timers && is_moving());
+}
+
+/// Every stream has come to its end, and both ends have forgotten it.
 bool ChoiceWorld::is_done() const {
   if (!agent_.all_over() || !gateway_.all_over()) return false;
   const std::uint32_t last = records_.empty() ? 0 : records_.rbegin()->first;
@@ -336,6 +378,7 @@ std::uint64_t ChoiceWorld::fingerprint() const {
   std::uint64_t hash = past_[0];
   mix(hash, past_[1]);
   mix(hash, faults_left_ * 100 + extra_dials_left_);
+  mix(hash, early_timers_left_);
   for (const ChoiceLane& lane : lanes_) {
     const std::uint64_t flags = lane.up[0] | lane.up[1] << 1 | lane.asked << 2 | lane.answered << 3 |
                                 lane.refused << 4 | lane.cut << 5;

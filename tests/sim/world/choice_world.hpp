@@ -24,6 +24,10 @@ struct ChoiceBounds {
   Habits agent{};                ///< Of the end that opens the stream.
   Habits gateway{};
   bool cut_anywhere = false;  ///< A cut keeps any number of bytes; else none or half of the first frames.
+  std::size_t room = 2;       ///< Chunks that a connection takes before it is full.
+  bool gathers = false;       ///< An end writes when it has nothing else to do: FIN goes with the last bytes.
+  bool timers = false;        ///< Chosen like all else when nothing is on its way; else only finish() waits.
+  std::size_t early_timers = 0;  ///< So many go off although something is on its way, which thus is late.
 };
 
 class ChoiceWorld {
@@ -35,9 +39,12 @@ class ChoiceWorld {
 
   /// Lets one of the possible things happen. False: nothing can any more. @throws Failure
   bool step(const Chooser& choose);
+  /// Every stream has come to its end and is forgotten; if timers are chosen, nothing is on its way, too.
+  bool is_over() const;
   /// From now on nothing goes wrong: everything must come to its end. @throws Failure
   void finish();
-  /// Two worlds of the same number are in the same state.
+  /// Two worlds of the same number are in the same state: of each end it hashes all that ever reached it,
+  /// byte by byte and in order, and of each connection what is on its way and what may still become of it.
   std::uint64_t fingerprint() const;
   /// What has happened, a line a step.
   const std::string& story() const { return story_; }
@@ -59,7 +66,7 @@ class ChoiceWorld {
     LaneLedger ledger[2] = {};
   };
 
-  enum class Kind { Deliver, Hello, Answer, Notice, Dial, Cut, Stall, Retire, Overtake };
+  enum class Kind { Deliver, Hello, Answer, Notice, Dial, Cut, Stall, Retire, Overtake, Wait };
   struct Action {
     Kind kind;
     std::size_t lane = 0;  ///< Index in lanes_.
@@ -67,6 +74,7 @@ class ChoiceWorld {
   };
 
   std::vector<Action> possible() const;
+  void add_timers(std::vector<Action>& actions) const;
   void add_faults(std::vector<Action>& actions) const;
   void act(const Action& action, const Chooser& choose);
   void deliver(ChoiceLane& lane, std::size_t side);
@@ -81,8 +89,12 @@ class ChoiceWorld {
   void obey_session(std::size_t side);
   bool write(std::size_t side);
   bool write_chunk(ChoiceLane& lane, std::size_t side);
+  void wait(std::size_t side);
+  void pass(std::size_t side, Duration time);
   bool pass_time();
+  bool is_moving() const;
   bool is_done() const;
+  Instant next_timer(std::size_t side) const;
   void check() const;
   std::size_t agent_lanes() const;
   ChoiceLane* find_up(LaneId id, std::size_t side);
@@ -101,6 +113,7 @@ class ChoiceWorld {
   std::uint32_t last_epoch_ = 0;
   std::size_t extra_dials_left_;
   std::size_t faults_left_;
+  std::size_t early_timers_left_;
   std::uint64_t past_[2] = {1, 2};  ///< Of each end, hashed.
   std::string story_;
 };

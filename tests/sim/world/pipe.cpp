@@ -12,9 +12,12 @@ bool Pipe::has_room(Instant now) const {
 Instant Pipe::next_room(Instant now) const {
   if (cut_) return vanished_ < kSocketBuffer ? now : Instant::max();
   if (under_way_ < kSocketBuffer) return now;
-  const auto buffer = std::chrono::duration<double>(kSocketBuffer / rate_);
-  const Instant sent = busy_until_ - std::chrono::duration_cast<Duration>(buffer);
-  return std::max({now, sent, stalled_until_});
+  return std::max({now, room_from(kSocketBuffer), stalled_until_});
+}
+
+Instant Pipe::room_from(std::size_t buffer) const {
+  const std::chrono::duration<double> taken{static_cast<double>(buffer) / rate_};
+  return busy_until_ - std::chrono::duration_cast<Duration>(taken);
 }
 
 void Pipe::write(Bytes bytes, Instant now) {

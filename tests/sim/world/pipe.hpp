@@ -18,6 +18,9 @@ class Pipe {
   bool has_room(Instant now) const;
   /// From when there is room, as far as it is known now.
   Instant next_room(Instant now) const;
+  /// The same for a socket that holds `buffer` bytes which the rate has not taken yet, and a line that is
+  /// well.
+  Instant room_from(std::size_t buffer) const;
   void write(Bytes bytes, Instant now);
 
   /// When the next bytes arrive; Instant::max() when none are under way.
