@@ -22,15 +22,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wan_peers import BIN, GATEWAY_PORT, Agent, Gateway, PairError, Sampler, prove_line, wait_until
-from cut_kinds import KINDS, OUTAGES, PROXY_KINDS, VERBS, text_of
+from cut_kinds import BY_DEFAULT, KINDS, OUTAGES, PROXY_KINDS, VERBS, text_of
 from cutting_proxy import AgentProxy
 from honesty import BUFFERS, line_load
 from local import machine, memory_kib, say
-from verified_streams import CHUNK, OUTAGE_SECONDS, Streams, tick_us
+from verified_streams import OUTAGE_SECONDS, Streams, chunk_bytes, tick_us
 from wan_line import LineShape, WanLine
 
 ESTABLISHED = "01"  # In /proc/PID/net/tcp.
-BULK_SECONDS = 10
+BULK_SECONDS = 20  # How long it takes to have several lanes.
+BACKLOG_SECONDS = 4  # Between two looks at an agent's backlog, where they are many: each look starts a program.
 BESIDE_MS = 50  # Later than this without a cut is told below the table.
 RESUME_DEADLINE = 600  # Seconds; of both daemons as they are set up: after that they give up.
 LOOK_AFTER, LOOK_EVERY = 4, 10  # Seconds of an outage; a lane without a received byte is dead after 2.5 s.
@@ -44,6 +45,10 @@ class Cut:
     free_us: int  # When new connections succeed again.
     lanes: int
     end_us: int = 0  # When the next one may begin: a stall behind this is not this one's.
+
+
+def monotonic_us() -> int:
+    return time.monotonic_ns() // 1000
 
 
 def sockets_of(process: Path) -> set[str]:
@@ -108,12 +113,13 @@ class Cutter:
         raise PairError(f"agent {agent.number} had no lane long enough to cut it")
 
     def kill(self, agent: Agent, kind: str, chance: random.Random) -> None:
+        if kind == "none":
+            now = monotonic_us()
+            return self.wait_after(agent, Cut(kind, agent.number, now, now, len(self.flows_of(agent))))
         verb = VERBS[kind.split("_", 1)[1]]
         flows, at_us = self.strike(verb, agent, 1 if kind.startswith("one_") else 0, chance)
-        lanes, free_us = len(flows), at_us
-        if lanes == 1 and kind.startswith("one_"):
-            kind = "all_" + kind.split("_", 1)[1]  # The only lane is no lane of several.
-        elif kind.startswith("all_"):
+        free_us = at_us
+        if kind.startswith("all_"):
             # A lane that was just being made when we looked is one of them as well; those made since are not.
             missed = [flow for flow in self.flows_of(agent, begun_before_us=at_us) if flow not in flows]
             if missed:
@@ -125,10 +131,20 @@ class Cutter:
             time.sleep(chance.uniform(0, 3 * self.arguments.rtt / 1e3))  # Anywhere in the handshakes or the replay.
             again = self.flows_of(agent)
             free_us = self.tell(agent, "reset", again)["at_us"] if again else at_us
-        self.cuts.append(cut := Cut(kind, agent.number, at_us, free_us, lanes))
-        time.sleep(KINDS[kind].seconds + 5 * self.arguments.rtt / 1e3)
+        cut = Cut(kind, agent.number, at_us, free_us, len(flows))
+        if kind.startswith("one_"):
+            time.sleep(5 * self.arguments.rtt / 1e3)
+            if not set(flows) & set(self.flows_of(agent)):
+                # It was the only one, or the only one that was not just being given back: not one of several.
+                cut.kind = "all_" + kind.split("_", 1)[1]
+        self.wait_after(agent, cut)
+
+    def wait_after(self, agent: Agent, cut: Cut) -> None:
+        """Until the next cut may come: every stream has had a chunk, and the session is well."""
+        self.cuts.append(cut)
+        time.sleep(KINDS[cut.kind].seconds + 5 * self.arguments.rtt / 1e3 + tick_us(self.arguments) / 1e6)
         self.settled(agent)
-        cut.end_us = time.monotonic_ns() // 1000
+        cut.end_us = monotonic_us()
 
     def cut_agent(self, agent: Agent, count: int) -> None:
         chance = random.Random(self.arguments.seed * 1000 + agent.number)
@@ -154,7 +170,7 @@ class Cutter:
         time.sleep(KINDS[kind].seconds + tick_us(self.arguments) / 1e6)
         for agent in self.gateway.agents:
             self.settled(agent)
-        end_us = time.monotonic_ns() // 1000
+        end_us = monotonic_us()
         self.cuts += [Cut(kind, agent.number, at_us, free_us, 0, end_us) for agent in self.gateway.agents]
 
     def look(self, line: str, began: float) -> None:
@@ -191,7 +207,8 @@ class Cutter:
 def stalls_ms(cut: Cut, late: list[tuple], streams: Streams, arguments: argparse.Namespace, seen: set) -> list[float]:
     """How long each direction of each stream of that agent stood still for this cut; 0 where nothing was late. Counted from
     the cut's end, it is until the last chunk that was later than the one before it: the first of those that waited, if the
-    others follow without a gap; else it is the delay of the worst chunk until the next cut."""
+    others follow without a gap; else it is the delay of the worst chunk until the next cut, as far as new connections could
+    be made meanwhile."""
     worst: dict[tuple, float] = {}
     # A cut makes late what is due when it comes, or was on its way, and what is due while those are late. What becomes
     # late after that is somebody else's fault.
@@ -206,8 +223,8 @@ def stalls_ms(cut: Cut, late: list[tuple], streams: Streams, arguments: argparse
             continue
         last = max(last, arrived)
         seen.add((cut.agent, chunk))
-        ms = (arrived - cut.free_us) / 1e3 if KINDS[cut.kind].from_end else (arrived - due) / 1e3 - streams.base_ms
-        worst[stream] = max(worst.get(stream, 0.0), ms)
+        in_time = cut.free_us if KINDS[cut.kind].from_end else max(due + 1000 * streams.base_ms, cut.free_us)
+        worst[stream] = max(worst.get(stream, 0.0), (arrived - in_time) / 1e3)
     return [*worst.values()] + [0.0] * (2 * arguments.streams - len(worst))
 
 
@@ -249,8 +266,8 @@ def judge(result: dict, cutter: Cutter, streams: Streams, arguments: argparse.Na
                 "never ended": counts["unfinished"], "not stalled in an outage": len(cutter.not_stalled)}
     print(f"{len(cutter.cuts)} cuts, {counts['streams']} streams, {counts['received_bytes'] / 1e6:.0f} MB each way; "
           + ", ".join(f"{what} {count}" for what, count in failures.items())
-          + f"; replay memory at most {result['most_backlog_bytes'] / 1e6:.1f} MB a session, agents at most "
-          f"{result['agent_peak_mib']:.0f} MiB")
+          + f"; replay memory of agents, sampled, at most {result['most_backlog_bytes'] / 1e6:.1f} MB a session; processes at "
+          f"most {result['agent_peak_mib']:.0f} MiB of an agent, {result['gateway_peak_mib']:.0f} MiB of the gateway")
     if cutter.looks:
         print(f"status of both ends during outages of more than {LOOK_AFTER} s: {cutter.looks} times, "
               f"{cutter.looks - len(cutter.not_stalled)} times stalled")
@@ -268,7 +285,8 @@ def parse_arguments() -> argparse.Namespace:
         epilog="examples:\n"
                "  ./dev bench cuts --cuts 10000 --agents 16 --json cuts.json\n"
                "  ./dev bench cuts --kinds outage --outage 300 --cuts 6 --agents 2     # three outages of five minutes\n"
-               "  ./dev bench cuts --kinds all_proxy_close all_proxy_reset             # each agent behind an HTTP proxy")
+               "  ./dev bench cuts --kinds all_proxy_close all_proxy_reset             # each agent behind an HTTP proxy\n"
+               "  ./dev bench cuts --bulk --loss 0.1 --rate 100 --agents 1 --kinds none one_reset all_reset    # striped")
     parser.add_argument("--cuts", type=int, default=240, help="over all agents, an outage is one of each (default 240, about "
                         "five minutes)")
     parser.add_argument("--agents", type=int, default=4, help="in parallel (default 4)")
@@ -277,20 +295,21 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=400, help="Mbit/s (default 400)")
     parser.add_argument("--loss", type=float, default=0, help="per cent (default 0)")
     parser.add_argument("--congestion", choices=("cubic", "bbr"), default="cubic")
-    parser.add_argument("--kinds", choices=list(KINDS), nargs="+", help="default: all but those by a proxy, which do not go "
-                        "with others: then every agent has one; with --outage, both kinds of outages")
+    parser.add_argument("--kinds", choices=list(KINDS), nargs="+", help="default: all but 'none', which shows what is late "
+                        "without a cut, and those by a proxy, which do not go with others: then every agent has one; with "
+                        "--outage, both kinds of outages")
     parser.add_argument("--outage", type=float, metavar="SECONDS", help="how long the line is dead each time, less than "
                         f"{RESUME_DEADLINE}; streams are slower then, so that no more waits for its end (default: 1 to 8 s)")
     parser.add_argument("--seed", type=int, default=1, help="of contents, losses and times (default 1)")
-    parser.add_argument("--bulk", action="store_true", help="one stream of bulk beside them in each agent: with --loss 0.1 its "
-                        "lanes become several, and delays those of a full line")
+    parser.add_argument("--bulk", action="store_true", help="one stream of bulk beside them in each agent, and chunks so large "
+                        "that they are striped: with --loss 0.1 lanes become several, and delays those of a full line")
     parser.add_argument("--quick", action="store_true", help="do not check the line against theory first")
     parser.add_argument("--json", type=Path, help="write all figures there")
     arguments = parser.parse_args()
     if arguments.outage is not None and not 0 < arguments.outage < RESUME_DEADLINE:
         parser.error(f"--outage: more than 0 and less than {RESUME_DEADLINE} s, after which the daemons give up")
     if arguments.kinds is None:
-        arguments.kinds = list(OUTAGES) if arguments.outage else [kind for kind in KINDS if kind not in PROXY_KINDS]
+        arguments.kinds = list(OUTAGES if arguments.outage else BY_DEFAULT)
     kinds = set(arguments.kinds)
     if arguments.outage and kinds - set(OUTAGES):
         parser.error(f"--outage goes with the kinds {' and '.join(OUTAGES)} alone: its streams are too slow for the others")
@@ -299,9 +318,13 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
+def shape_of(arguments: argparse.Namespace) -> LineShape:
+    return LineShape(arguments.rtt, arguments.rate, arguments.loss / 100, arguments.congestion)
+
+
 def measure(line: WanLine, folder: Path, arguments: argparse.Namespace, result: dict) -> bool:
     line.set_kernel(BUFFERS)
-    line.shape(LineShape(arguments.rtt, arguments.rate, arguments.loss / 100, arguments.congestion))
+    line.shape(shape_of(arguments))
     gateway = Gateway(line, folder, bbr=arguments.congestion == "bbr", agents=arguments.agents)
     streams = load = None
     proxies: dict[int, AgentProxy] = {}
@@ -313,17 +336,19 @@ def measure(line: WanLine, folder: Path, arguments: argparse.Namespace, result: 
         if arguments.bulk:
             load = line_load(line, folder)
             streams.add_bulk(load, gateway)
-            time.sleep(BULK_SECONDS)  # How long it takes to try a few lanes.
-        print(f"{arguments.agents} agents of {arguments.streams} streams both ways, {CHUNK} bytes every {streams.tick_ms:g} ms; "
-              f"RTT {arguments.rtt:g} ms, {arguments.rate:g} Mbit/s, loss {arguments.loss:g} %, {arguments.congestion}; "
-              f"seed {arguments.seed}" + ("; each agent behind an HTTP proxy at the near end" if proxies else ""), flush=True)
+            time.sleep(BULK_SECONDS)
+        print(f"{arguments.agents} agents of {arguments.streams} streams both ways, {chunk_bytes(arguments)} bytes every "
+              f"{streams.tick_ms:g} ms; RTT {arguments.rtt:g} ms, {arguments.rate:g} Mbit/s, loss {arguments.loss:g} %, "
+              f"{arguments.congestion}; seed {arguments.seed}"
+              + ("; each agent behind an HTTP proxy at the near end" if proxies else ""), flush=True)
         cutter = Cutter(line, gateway, proxies, arguments)
         turns = itertools.cycle(gateway.agents)
-        with Sampler(lambda: next(turns).status()["backlog_bytes"]) as backlog:
+        with Sampler(lambda: next(turns).status()["backlog_bytes"], min(1, BACKLOG_SECONDS / arguments.agents)) as backlog:
             cutter.run()
         result["streams"] = streams.finish()
         result["most_backlog_bytes"] = backlog.most()
         result["agent_peak_mib"] = max(memory_kib(a.process.process.pid, "status", "VmHWM") for a in gateway.agents) / 1024
+        result["gateway_peak_mib"] = memory_kib(gateway.process.process.pid, "status", "VmHWM") / 1024
         result["cuts"] = [vars(cut) for cut in cutter.cuts]
         result["looks"], result["not_stalled"] = cutter.looks, cutter.not_stalled
         return judge(result, cutter, streams, arguments)
@@ -343,7 +368,7 @@ def main() -> int:
     with WanLine(arguments.seed) as line, tempfile.TemporaryDirectory(prefix="culvert-bench-",
                                                                       ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        honesty = prove_line(line, folder, arguments.quick)
+        honesty = prove_line(line, folder, arguments.quick, [shape_of(arguments)])
         result["honesty"] = honesty.findings
         if honesty.faults:
             return 1

@@ -114,16 +114,26 @@ void ping(const SteadyOptions& options, Clock::time_point from, Clock::time_poin
 }
 
 /// Seconds until all streams together run at 90 % of `steady` (bytes a second), looking at windows of a fifth
-/// of a second.
+/// of a second: one does, and so does the median of those in the second after it. Slow start that goes too
+/// far is there for a moment and falls back.
 double ramp_seconds(const std::vector<Source>& sources, std::int64_t began_us, std::int64_t end_us,
                     double steady) {
   constexpr std::int64_t kWindow = 200'000;
-  for (std::int64_t at = began_us; at + kWindow <= end_us; at += kWindow / 4) {
+  constexpr int kFollowing = 5;
+  const auto runs = [&](std::int64_t at) {
     double moved = 0;
     for (const Source& source : sources) {
       moved += bytes_at(source.reports(), at + kWindow) - bytes_at(source.reports(), at);
     }
-    if (moved * 1e6 / kWindow >= 0.9 * steady) return static_cast<double>(at + kWindow - began_us) / 1e6;
+    return moved * 1e6 / kWindow >= 0.9 * steady;
+  };
+  const auto lasts = [&](std::int64_t from) {
+    int running = 0;
+    for (int i = 0; i < kFollowing; ++i) running += runs(from + i * kWindow) ? 1 : 0;
+    return running > kFollowing / 2;
+  };
+  for (std::int64_t at = began_us; at + (1 + kFollowing) * kWindow <= end_us; at += kWindow / 4) {
+    if (runs(at) && lasts(at + kWindow)) return static_cast<double>(at + kWindow - began_us) / 1e6;
   }
   return static_cast<double>(end_us - began_us) / 1e6;
 }

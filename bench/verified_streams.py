@@ -13,15 +13,23 @@ from wan_peers import BIN, Gateway, PairError
 
 CHUNK = 768  # Bytes; with 16 agents the traffic of each is still enough for it to keep a lane for answers beside the other.
 CHUNKS_PER_SECOND = 8_000  # Of all streams: more, and the verifying itself takes the machine.
+# Beside bulk. Payloads of less than 4 KiB keep to one lane; of this, a lane at a time takes 16 KiB at most, slow ones less, so
+# that a chunk is striped. No more of them than one lane of 10 to 20 Mbit/s carries: the session begins with one.
+BULK_CHUNK, BULK_CHUNKS_PER_SECOND = 32 * 1024, 128
 OUTAGE_SECONDS = (1, 8)  # Least and most, where no other length is asked for.
 FORWARD_PORT, BULK_PORT = 6500, 6600
+
+
+def chunk_bytes(arguments: argparse.Namespace) -> int:
+    return BULK_CHUNK if arguments.bulk else CHUNK
 
 
 def tick_us(arguments: argparse.Namespace) -> int:
     """Between two chunks of one direction of a stream. The longer the outages, the slower the streams: as much waits for the
     end of one as after the longest of the usual ones, for else the stall would be the time that the line takes to carry it."""
     longest = OUTAGE_SECONDS[1]
-    per_second = CHUNKS_PER_SECOND * longest / max(arguments.outage or longest, longest)
+    most = BULK_CHUNKS_PER_SECOND if arguments.bulk else CHUNKS_PER_SECOND
+    per_second = most * longest / max(arguments.outage or longest, longest)
     return max(20_000, int(arguments.agents * arguments.streams * 2 * 1_000_000 / per_second))
 
 
@@ -41,8 +49,8 @@ class Streams:
             agent.forward("verified", FORWARD_PORT + agent.number)
             self.sources.append(self._start([
                 *line.near, str(BIN / "bench-verify"), "source", "--to", str(FORWARD_PORT + agent.number), "--agent",
-                str(agent.number), "--streams", str(arguments.streams), "--seed", str(arguments.seed), "--chunk", str(CHUNK),
-                "--tick-us", str(tick), "--late-us", str(late_us), "--log",
+                str(agent.number), "--streams", str(arguments.streams), "--seed", str(arguments.seed), "--chunk",
+                str(chunk_bytes(arguments)), "--tick-us", str(tick), "--late-us", str(late_us), "--log",
                 str(folder / f"source-{agent.number}.late")]))
         for source in self.sources:
             self._first_line(source)

@@ -151,7 +151,7 @@ class Bench:
 def prove(arguments: argparse.Namespace, most_lines: int) -> list[str]:
     """The head of the table: what was found about the line, alone and in a crowd. PairError when it is not honest."""
     with WanLine(arguments.seed) as line, tempfile.TemporaryDirectory(prefix="culvert-bench-") as folder:
-        found = [prove_line(line, Path(folder))]
+        found = [prove_line(line, Path(folder), shapes=chosen_cells(arguments))]
         kernel = "; ".join(f"{key} = {value}" for key, value in line.kernel.items())
     if arguments.budget > 0 and not found[0].faults:
         found.append(prove_crowd(arguments.budget, most_lines))

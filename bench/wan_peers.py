@@ -13,28 +13,29 @@ import subprocess
 import threading
 import time
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Callable, Iterable, Optional
 
 import paths  # noqa: F401
 import tunnels
 from honesty import Honesty, check_line, line_load
 from load import Load
 from local_pair import BIN, LocalPair, PairError, Process, wait_until
-from wan_line import FAR, NO_BBR, WanLine
+from wan_line import FAR, NO_BBR, LineShape, WanLine
 
 GATEWAY_PORT = 443  # Of the far end, which has no other services.
 NEAR_PORT = 6000  # The near end's, in its own namespace as well.
 TUNNEL_PORTS = itertools.count(7441)  # Of other programs, at either end; none is taken twice.
 
 
-def prove_line(line: WanLine, folder: Path, quick: bool = False) -> Honesty:
-    """Plain TCP against theory; what it finds, or that nobody looked, stands above every table."""
+def prove_line(line: WanLine, folder: Path, quick: bool = False, shapes: Iterable[LineShape] = ()) -> Honesty:
+    """Plain TCP against theory, at rates and RTTs of a table's `shapes` as well; what it finds, or that nobody looked, stands
+    above every table."""
     if quick:
         print("line not checked against theory (--quick)", flush=True)
         return Honesty(["not checked"])
     load = line_load(line, folder)
     try:
-        honesty = check_line(line, load)
+        honesty = check_line(line, load, shapes=shapes)
     finally:
         load.stop()
     print(honesty.line(), flush=True)

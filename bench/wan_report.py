@@ -7,7 +7,7 @@ from typing import NamedTuple, Optional
 
 from wan_file import PROGRAMS, all_runs, has_run, in_order, median, runs_of, streams_of
 from wan_peers import PEERS, Culvert, Plain
-from wan_plan import MOST_LANES, Settings
+from wan_plan import MOST_LANES, Settings, cells_of, short_cells
 from wan_runs import LATE_US, was_disturbed
 from wan_line import LineShape
 
@@ -120,16 +120,26 @@ def crowd_words(data: dict) -> str:
 
 # ---- bench/WAN.md
 
-HEADING = ("RTT ms", "loss %", "Mbit/s", "on", "streams", *NAMES, "lanes", "x plain", "bar")
+HEADING = ("RTT ms", "loss %", "Mbit/s", "on", "streams", *NAMES, "lanes", "x plain", "to 90 %", "bar")
+LEGEND = (
+    "Mbit/s of each, medians. Lanes are Culvert's, x plain is Culvert beside plain TCP with as many streams, to 90 % the "
+    "seconds until Culvert runs at 90 % of its own steady rate and stays there. The bar is for one stream: met or missed, the Mbit/s that "
+    "it takes, and how soon it has to be steady where one lane is enough (BBR, or no loss). With loss on CUBIC that is for "
+    "information: lanes are added by what they bring, and 32 of them take about 20 s (docs/adr/0005-lanes.md).")
+SIDE_BY_SIDE = (
+    "Side by side, as `--full` measures: each run of each peer has a line of its own, in whatever wave has room; lines of one "
+    "cell and run have the same seed, so that all peers meet the same losses.")
+ONCE = "In cells with loss plain TCP and Culvert are measured {} times, the others, which no bar is about, {}."
 
 
 def _row(cell: dict, streams: int, settings: Settings) -> list[str]:
     shape = LineShape(**cell["shape"])
     speeds = [median(cell, streams, peer) for peer in NAMES]
-    lanes = median(cell, streams, Culvert.name, "lanes")
+    lanes, ramp = (median(cell, streams, Culvert.name, key) for key in ("lanes", "ramp_s"))
     return [f"{shape.rtt_ms:g}", f"{shape.loss * 100:g}", f"{shape.rate_mbit:g}", shape.congestion, str(streams),
             *("-" if speed is None else f"{speed:.1f}" for speed in speeds), "-" if lanes is None else f"{lanes:.3g}",
-            beside_plain(cell, streams, Culvert.name), _verdict(cell, settings) if streams == 1 else "-"]
+            beside_plain(cell, streams, Culvert.name), "-" if ramp is None else f"{ramp:.1f} s",
+            _verdict(cell, settings) if streams == 1 else "-"]
 
 
 def _verdict(cell: dict, settings: Settings) -> str:
@@ -137,7 +147,8 @@ def _verdict(cell: dict, settings: Settings) -> str:
         return "open"
     bars = bars_of(cell)
     least = max(bar.bound for bar in bars if bar.unit != "s")
-    return f"{'met' if all(bar.is_met for bar in bars) else 'MISSED'}, {least:.1f}"
+    soon = [f"{bar.bound:g} s" for bar in bars if bar.unit == "s"]
+    return ", ".join(["met" if all(bar.is_met for bar in bars) else "MISSED", f"{least:.1f}", *soon])
 
 
 def _table(data: dict, settings: Settings) -> str:
@@ -152,6 +163,17 @@ def _table(data: dict, settings: Settings) -> str:
 
 def _fill(text: str, first: str = "- ") -> str:
     return textwrap.fill(text, 118, initial_indent=first, subsequent_indent=" " * len(first), break_on_hyphens=False)
+
+
+def how_words(settings: Settings) -> str:
+    once = "once" if settings.other_runs == 1 else f"{settings.other_runs} times"
+    words = [f"`./dev bench wan` alone prints {len(short_cells())} cells; the {len(cells_of(*4 * [None]))} of the whole matrix "
+             "need `--full`."]
+    if settings.fresh:
+        words.append(SIDE_BY_SIDE)
+    if settings.other_runs != settings.runs:
+        words.append(ONCE.format(settings.runs, once))
+    return " ".join(words)
 
 
 def write_results(file: Path, data: dict, settings: Settings) -> None:
@@ -169,11 +191,11 @@ def write_results(file: Path, data: dict, settings: Settings) -> None:
         + "; ".join(f"{key} = {value}" for key, value in data["kernel"].items())]
     parts = ["# Results of `./dev bench wan`",
              "Written by `./dev bench wan --results`; [README.md](README.md) says how it is measured.",
+             _fill(how_words(settings), ""),
              "\n".join(_fill(fact) for fact in facts),
              "\n".join(_fill(f"`{piece['command']}`: " + "; ".join(piece["honesty"])) for piece in data["pieces"]),
              _fill(crowd_words(data), ""),
-             "Mbit/s of each, medians. Lanes are Culvert's, x plain is Culvert beside plain TCP with as many streams. The\n"
-             "bar is for one stream: met or missed, and the Mbit/s that it takes.", _table(data, settings),
+             _fill(LEGEND, ""), _table(data, settings),
              f"{met} of {len(data['bars'])} bars met" + (f"; {lacking} cells lack runs for theirs" if lacking else "") + "."]
     if is_indication(settings):
         parts.append("Shorter than the bars want: an indication.")
