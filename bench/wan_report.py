@@ -123,9 +123,9 @@ def crowd_words(data: dict) -> str:
 HEADING = ("RTT ms", "loss %", "Mbit/s", "on", "streams", *NAMES, "lanes", "x plain", "to 90 %", "bar")
 LEGEND = (
     "Mbit/s of each, medians. Lanes are Culvert's, x plain is Culvert beside plain TCP with as many streams, to 90 % the "
-    "seconds until Culvert runs at 90 % of its own steady rate and stays there. The bar is for one stream: met or missed, the Mbit/s that "
-    "it takes, and how soon it has to be steady where one lane is enough (BBR, or no loss). With loss on CUBIC that is for "
-    "information: lanes are added by what they bring, and 32 of them take about 20 s (docs/adr/0005-lanes.md).")
+    "seconds until Culvert runs at 90 % of its own steady rate and stays there. The bar is for one stream: met or missed, the "
+    "Mbit/s that it takes, and how soon it has to be steady where one lane is enough (BBR, or no loss). With loss on CUBIC that "
+    "is for information: lanes are added by what they bring, and 32 of them take about 20 s (docs/adr/0005-lanes.md).")
 SIDE_BY_SIDE = (
     "Side by side, as `--full` measures: each run of each peer has a line of its own, in whatever wave has room; lines of one "
     "cell and run have the same seed, so that all peers meet the same losses.")
