@@ -52,6 +52,8 @@ def scenario(scene: Scenario) -> None:
             shown = transport or "the defaults"
             check(f"{shown}: small streams", all(carries(port, size) for size in (1, 100, 16_384, 200_000)))
             check(f"{shown}: 24 MB through three cuts", survives_cuts(pair, port, 24_000_000))
+            # The last bytes may have been on this side of the line when it was cut for the last time.
+            wait_until(f"{shown}: a lane after the cuts", lambda: pair.status()["session"]["state"] == "up")
             status = pair.status()
             check(f"{shown}: no stream was reset", status["streams"]["reset_total"] == 0, status["streams"])
             check(f"{shown}: lanes are up", any(lane["state"] == "up" for lane in status["lanes"]), status["lanes"])
@@ -79,12 +81,10 @@ def changes_from_cut_to_cut(pair, port: int) -> None:
 
     check("8 MB through three cuts, each of which turns the refusals round", survives_cuts(pair, port, 8_000_000, refuse))
     wait_for_the_other()
-    status, way = pair.status(), [front.lanes[0]]
-    for lane in front.lanes:
-        if lane != way[-1]:
-            way.append(lane)
+    wait_until("a lane after the cuts", lambda: pair.status()["session"]["state"] == "up")
+    status, lanes = pair.status(), iter(front.lanes)
     check("lanes went by culvert/1, by WebSocket, by culvert/1 and by WebSocket again",
-          way == ["culvert/1", "websocket"] * 2, front.lanes)
+          all(way in lanes for way in ["culvert/1", "websocket"] * 2), front.lanes)
     check("as status says", {lane["carrier"] for lane in status["lanes"]} == {"websocket"}, status["lanes"])
     check("all in one session, and no stream was reset",
           status["session"]["id"] == began["session"]["id"] and status["streams"]["reset_total"] == 0, status)
