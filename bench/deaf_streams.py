@@ -1,6 +1,6 @@
 """Streams whose target has stopped reading, for bench fair. The target is this file as well:
 
-    deaf_streams.py PORT    # takes connections on loopback, prints 'ready', never reads, ends with stdin
+    deaf_streams.py PORT    # takes connections on loopback, prints 'ready', reads a little of each and no more, ends with stdin
 """
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from wan_peers import BIN, Culvert, Load, PairError, Process, wait_until
 from wan_line import WanLine
 
 TARGET_PORT = 7300  # Of the far end.
+READ_KIB = 256  # Of each stream, as one whose disk is full, not one that never was there.
 
 
 class DeafStreams:
@@ -59,16 +60,24 @@ def set_session_memory(culvert: Culvert, mib: int) -> None:
 
 def main() -> None:
     with socket.socket() as listener:
-        # All that does not fit in here waits in Culvert's memory, and not in the target's kernel.
+        # All that does not fit in here waits in Culvert's memory, and not in the kernel. A kernel keeps ten segments or more to
+        # send, and loopback's are of 64 KiB.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1460)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", int(sys.argv[1])))
         listener.listen(1024)
         taken: list[socket.socket] = []
 
+        def read_a_little(one: socket.socket) -> None:
+            left = READ_KIB * 1024
+            while left > 0 and (got := len(one.recv(left))) > 0:
+                left -= got
+
         def take() -> None:
             while True:
                 taken.append(listener.accept()[0])
+                threading.Thread(target=read_a_little, args=[taken[-1]], daemon=True).start()
 
         threading.Thread(target=take, daemon=True).start()
         print("ready", flush=True)

@@ -15,7 +15,6 @@ import statistics
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from wan_peers import BIN, NEAR_PORT, PEERS, Culvert, LocalPair, PairError, Sampler, prove_line, wait_until
@@ -27,7 +26,7 @@ from wan_line import LineShape, WanLine
 BARS = {"ping_over_rtt_ms": 15, "jain": 0.99, "weights": 0.03, "beside_deaf": 0.9}
 WEIGHTS = (1, 2, 4)
 DEAF, DEAF_PORT = 256, NEAR_PORT + 20
-SESSION_MIB = 64  # The default of a machine with 512 MiB, so that it is full soon: a deaf stream gets 256 KiB.
+SESSION_MIB = 64  # The default of a machine with 512 MiB, so that it is full soon: a deaf stream asks for 256 KiB.
 FILLED = 0.4  # Of it, at least, or deaf streams have not shown anything; windows of the others have a good quarter.
 
 
@@ -71,16 +70,28 @@ def measure_weights(load, culvert: Culvert, arguments: argparse.Namespace) -> li
     return [share / statistics.mean(shares) for share in shares]
 
 
-def beside_deaf(load, culvert: Culvert, deaf: int, arguments: argparse.Namespace) -> dict:
-    """Bulk and the ping-pong, and so many deaf streams that began a second later."""
-    # Twice as long as it takes to fill the memory by the whole line.
-    warm_up = arguments.warm_up + 2 * SESSION_MIB * 2**20 * 8 / (arguments.rate * 1e6)
-    with ThreadPoolExecutor(1) as pool, Sampler(lambda: culvert.agent.status()["backlog_bytes"]) as held:
-        bulk = pool.submit(load.run, "steady", [culvert.to], streams=arguments.streams, seconds=arguments.seconds,
-                           warm_up_ms=int(warm_up * 1000), ping=culvert.to)
+def wait_until_deaf(culvert: Culvert) -> None:
+    """Until nothing moves any more: kernels and Culvert have taken what they take of streams whose target does not read."""
+    sent = 0
+
+    def stands() -> bool:
+        nonlocal sent
+        before, sent = sent, sum(lane["sent_bytes"] for lane in culvert.agent.status()["lanes"])
         time.sleep(1)
-        with DeafStreams(culvert.line, load, DEAF_PORT, deaf) if deaf else contextlib.nullcontext():
-            told = bulk.result()
+        return sent - before < 64 * 1024
+
+    wait_until("streams that stand still", stands, 120)
+
+
+def beside_deaf(load, culvert: Culvert, deaf: int, arguments: argparse.Namespace) -> dict:
+    """Bulk and the ping-pong, which begin when so many deaf streams stand still."""
+    with DeafStreams(culvert.line, load, DEAF_PORT, deaf) if deaf else contextlib.nullcontext():
+        if deaf:
+            wait_until("all deaf streams", lambda: culvert.agent.status()["streams"]["open"] == deaf)
+            wait_until_deaf(culvert)
+        with Sampler(lambda: culvert.agent.status()["backlog_bytes"]) as held:
+            told = load.run("steady", [culvert.to], streams=arguments.streams, seconds=arguments.seconds,
+                            warm_up_ms=int(arguments.warm_up * 1000), ping=culvert.to)
     wait_until("the end of all streams", lambda: culvert.agent.status()["streams"]["open"] == 0)
     return told | {"held_mib": held.mean(told["from_us"], told["to_us"]) / 2**20}
 

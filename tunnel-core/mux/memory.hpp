@@ -63,9 +63,9 @@ class SessionMemory {
     return std::min(quarter_room(left(), held), quarter_room(left_of_process(), used_));
   }
 
-  /// What streams may have before their first byte came: half of the memory stays for the minimum of others
-  /// and for those that move bytes, or a thousand idle streams would keep the next from opening.
-  std::uint64_t room_to_start() const {
+  /// What any stream may have, whether it moves bytes or not. The other half stays for the minimum of others
+  /// and for those that do, or a thousand idle streams would keep the next from opening.
+  std::uint64_t room_in_half() const {
     const std::uint64_t of_session = ceiling_ / 2 - std::min(ceiling_ / 2, used_);
     const std::uint64_t of_process =
         process_.ceiling() / 2 - std::min(process_.ceiling() / 2, process_.used());

@@ -70,7 +70,8 @@ void ReceiveHalf::tune_window(Instant now, Duration round_trip) {
     tune_since_ = now;
     return;
   }
-  const bool quick = now - tune_since_ <= std::max<Duration>(2 * round_trip, 10ms);
+  const Duration two_loops = std::max<Duration>(2 * round_trip, 10ms);
+  const bool quick = now - tune_since_ <= two_loops;
   const bool half = accepted - tune_from_ >= window_ / 2;
   if (quick && !half) return;
   // Enough for a loop of eight round trips; what is still short then is not for want of a window.
@@ -78,6 +79,9 @@ void ReceiveHalf::tune_window(Instant now, Duration round_trip) {
   const bool worth_more =
       held_up_ && window_ / 8 < (accepted - tune_from_) / static_cast<std::uint64_t>(loops);
   if (quick || worth_more) window_ = std::min(window_ * 2, kMaxOffset / 4);
+  const std::chrono::duration<double> eight_loops = 4 * two_loops;
+  taken_ = static_cast<std::uint64_t>(static_cast<double>(accepted - tune_from_) *
+                                      (eight_loops / std::max(now - tune_since_, two_loops)));
   tune_from_ = accepted;
   tune_since_ = now;
   held_up_ = false;
@@ -94,12 +98,11 @@ void ReceiveHalf::update_credit(Instant now, Duration round_trip) {
   std::uint64_t may_have = wanted;
   if (wanted > had) {
     const SessionMemory& memory = credit_.memory;
-    std::uint64_t room = memory.room_to_grow(cost(had));
-    // Many streams may say hello in the second before idle ones give back: they leave the minimum of others.
-    if (accepted < kMinimumWindow) room = std::min(room, memory.room_to_start());
-    const std::uint64_t by_memory = affordable(room);
-    const std::uint64_t by_peer = credit_.peer_replay - std::min(credit_.peer_replay, credit_.granted_extra);
-    may_have = had + std::min({wanted - had, by_memory, by_peer});
+    const std::uint64_t by_memory = affordable(memory.room_to_grow(cost(had)));
+    // Streams that say little, or whose targets stop reading, leave the second half to those that move bytes.
+    const std::uint64_t for_all = std::min(affordable(memory.room_in_half()), credit_.left_in_half());
+    const std::uint64_t by_pace = std::max(for_all, taken_ - std::min(taken_, had));
+    may_have = had + std::min({wanted - had, by_memory, credit_.left(), by_pace});
   }
   // Where a session of another thread has taken the memory meanwhile, what is reserved already still counts.
   if (!raise_granted(returned_ + accepted + kMinimumWindow + may_have)) {

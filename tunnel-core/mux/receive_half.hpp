@@ -15,6 +15,9 @@ struct CreditPool {
   SessionMemory& memory;
   std::uint64_t peer_replay = 0;    ///< What the peer announced it can keep for replay.
   std::uint64_t granted_extra = 0;  ///< Unused and unaccepted credit above the minimum, over all streams.
+
+  std::uint64_t left() const { return peer_replay - std::min(peer_replay, granted_extra); }
+  std::uint64_t left_in_half() const { return peer_replay / 2 - std::min(peer_replay / 2, granted_extra); }
 };
 
 class ReceiveHalf {
@@ -83,6 +86,7 @@ class ReceiveHalf {
   std::uint64_t credit_at_ = 0;  ///< accepted() at the latest update_credit().
   std::uint64_t tune_from_ = 0;  ///< accepted() when the present measurement of the window began.
   Instant tune_since_{};
+  std::uint64_t taken_ = 0;  ///< What was accepted in eight round trips (40 ms at least), as last measured.
   bool held_up_ =
       false;  ///< Since then: the sender used up its credit while only missing bytes were waited for.
   std::optional<std::uint64_t> final_;

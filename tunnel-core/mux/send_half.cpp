@@ -245,6 +245,12 @@ bool SendHalf::return_idle_credit() {
   return true;
 }
 
+bool SendHalf::return_credit_if_idle() {
+  const bool is_idle = sent_before_ == sent_;
+  sent_before_ = sent_;
+  return is_idle && return_idle_credit();
+}
+
 /// The minimum and one slab are every stream's own; what is above is taken from the session.
 bool SendHalf::reserve_slabs(std::size_t count) {
   const std::uint64_t bytes = count * kSlabSize;

@@ -61,6 +61,8 @@ class SendHalf {
   std::uint64_t free_credit() const;
   /// Gives back credit above the minimum, if there is any and nothing is unaccepted. True: RETURN is due.
   bool return_idle_credit();
+  /// The same, if nothing was sent since the last call: for one who calls it once a second.
+  bool return_credit_if_idle();
   std::uint64_t returned() const { return returned_; }
 
   std::uint64_t unaccepted() const { return read_ - accepted_; }
@@ -112,6 +114,7 @@ class SendHalf {
   std::uint64_t accepted_ = 0;
   std::uint64_t granted_ = kMinimumWindow;
   std::uint64_t returned_ = 0;
+  std::optional<std::uint64_t> sent_before_;  ///< sent_ at the last return_credit_if_idle().
   std::optional<std::uint64_t> final_;
   bool fin_sent_ = false;       ///< And the lane it went over is not lost.
   bool fin_ever_sent_ = false;  ///< The peer may know of it.

@@ -284,17 +284,18 @@ void Session::check_lanes(Instant now) {
   }
 }
 
-/// Streams that were idle for a second give back credit above the minimum (docs/protocol.md §8.4) and what is
-/// only kept for the next byte.
+/// Who was idle for a second gives back credit above the minimum (docs/protocol.md §8.4): a stream in both
+/// directions and what is only kept for the next byte, a busy one in the direction that nothing goes.
 void Session::give_back_idle(Instant now) {
   next_idle_check_ = now + kIdleReturnAfter;
   for (Stream* stream = active_list_.front(); stream != nullptr;) {
     Stream* const next = active_list_.next(*stream);
     const bool busy = now - stream->last_active < kIdleReturnAfter || !stream->send.all_accepted() ||
                       stream->receive.has_readable();
+    const bool returns = stream->phase == StreamPhase::Open &&
+                         (busy ? stream->send.return_credit_if_idle() : stream->send.return_idle_credit());
+    if (returns) make_due(*stream, kReturnDue);
     if (!busy) {
-      if (stream->phase == StreamPhase::Open && stream->send.return_idle_credit())
-        make_due(*stream, kReturnDue);
       stream->send.release_idle_storage();
       stream->receive.release_idle_storage();
       stream->active_hook.unlink();
