@@ -1,12 +1,13 @@
 // The load of every comparison: the same source and sink, whatever carries the bytes between them.
 //
-//   bench-load sink --listen PORT                         takes connections; the first byte of each says what
-//   it is:
-//                                                         T counts and discards until the end, then answers
-//                                                         the count E sends everything back
-//                                                         R tells its count every 50 ms
+//   bench-load sink --listen PORT       takes connections; the first byte of each says what it is:
+//       T  counts and discards until the end, then answers the count
+//       R  tells its count every 50 ms
+//       E  sends everything back
+//       O  sends that byte back, and waits for the end
+//       I  the same, and ten thousand of them need no thread each
+//
 //   bench-load throughput --to PORT… --streams N --bytes B
-//                                                         I answers the first byte, then keeps the stream
 //   bench-load pingpong   --to PORT --seconds S [--beside PORT [--beside-mbit M]]
 //                                                         64 bytes there and back, beside a bulk stream
 //   bench-load steady     --to PORT… --streams N --seconds S --warm-up-ms M [--ping PORT]
@@ -155,6 +156,8 @@ void serve(UniqueFd fd, IdleKeeper& idle) {
   if (!receive_all(fd.value(), {&kind, 1})) return;
   if (kind == std::byte{'I'}) {
     if (send_all(fd.value(), {&kind, 1})) idle.keep(std::move(fd));
+  } else if (kind == std::byte{'O'}) {
+    if (send_all(fd.value(), {&kind, 1})) receive_all(fd.value(), {&kind, 1});
   } else if (kind == std::byte{'T'}) {
     count_until_end(fd.value());
   } else if (kind == std::byte{'R'}) {
@@ -244,9 +247,9 @@ void run_opens(const Options& options) {
     for (std::size_t i = 0; i < options.streams; ++i) {
       openers.emplace_back([&, i] {
         while (Clock::now() < end) {
-          const UniqueFd fd = open_stream(options.target(i), 'E');
-          std::byte one{1};
-          if (!send_all(fd.value(), {&one, 1}) || !receive_all(fd.value(), {&one, 1})) broken("open");
+          const UniqueFd fd = open_stream(options.target(i), 'O');
+          std::byte one{};
+          if (!receive_all(fd.value(), {&one, 1})) broken("open");
           ++opened;
         }
       });
