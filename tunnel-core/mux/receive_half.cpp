@@ -101,7 +101,7 @@ void ReceiveHalf::update_credit(Instant now, Duration round_trip) {
     const std::uint64_t by_memory = affordable(memory.room_to_grow(cost(had)));
     // Streams that say little, or whose targets stop reading, leave the second half to those that move bytes.
     const std::uint64_t for_all = std::min(affordable(memory.room_in_half()), credit_.left_in_half());
-    const std::uint64_t by_pace = std::max(for_all, taken_ - std::min(taken_, had));
+    const std::uint64_t by_pace = std::max(for_all, taken_ - std::min(taken_, kMinimumWindow + had));
     may_have = had + std::min({wanted - had, by_memory, credit_.left(), by_pace});
   }
   // Where a session of another thread has taken the memory meanwhile, what is reserved already still counts.
