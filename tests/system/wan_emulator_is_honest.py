@@ -13,6 +13,18 @@ from local_pair import PairError, wait_until  # noqa: E402
 from wan_line import FAR, LineShape, WanLine, unavailable  # noqa: E402
 
 PORT, NEAR_PORT = 7000, 20000
+# Two connections from one port, of which the near end forgets the first one unanswered.
+UNANSWERED = f"""
+import socket
+for number in range(2):
+    dial = socket.socket()
+    dial.bind(("", {NEAR_PORT + 1}))
+    dial.settimeout(0.2)
+    try:
+        dial.connect(("{FAR}", {PORT + 60}))
+    except TimeoutError:
+        dial.close()
+"""
 # One connection that talks both ways; prints how it ended, as the end that runs it saw it.
 PEER = textwrap.dedent("""
     import socket, struct, sys
@@ -107,6 +119,14 @@ def cut_and_uncut(scenario: Scenario, line: WanLine, load: Load) -> None:
         scenario.check("the same connection is made once the cut is over", dial.stdout.readline() == b"connected\n")
 
 
+def unanswered(scenario: Scenario, line: WanLine) -> None:
+    line.tell("cut both")
+    subprocess.run([*line.near, sys.executable, "-c", UNANSWERED], check=True)
+    line.tell("uncut both")
+    seen = [flow for flow in line.tell("flows")["flows"] if flow["far_port"] == PORT + 60]
+    scenario.check("a connection from the port of one that nobody answered is another one", len(seen) == 2, seen)
+
+
 def scenario_body(scenario: Scenario) -> None:
     line = scenario.stack.enter_context(WanLine(seed=20260))
     scenario.note(f"seed {line.seed}")
@@ -117,6 +137,7 @@ def scenario_body(scenario: Scenario) -> None:
     scenario.check("delay, rate, queue, loss and the rates of CUBIC are what theory says", not honesty.faults, honesty.faults)
     kills(scenario, line)
     cut_and_uncut(scenario, line, load)
+    unanswered(scenario, line)
     try:
         line.tell("set both loss 2")
         refused = False

@@ -60,10 +60,12 @@ Verdict Flows::enter(Packet& packet, Way way, std::int64_t now_ns) {
   const Key k = key(near_address, near_port, far_address, far_port);
   auto at = numbers_.find(k);
   const bool opens = (packet.flags() & (kSyn | kAck)) == kSyn;
-  // Ports are used again soon where many connections are made: a new SYN never belongs to one that was
-  // killed.
-  if (at == numbers_.end() ||
-      (opens && flows_.at(at->second).is_over() && flows_.at(at->second).syn_end != packet.sequence_end())) {
+  // Ports are used again where many connections are made, and the near end forgets one that was never
+  // answered without a word: only a SYN that is sent again belongs to the connection that we know.
+  const bool is_other =
+      at != numbers_.end() && opens && flows_.at(at->second).syn_end != packet.sequence_end();
+  if (is_other) flows_.at(at->second).reset_seen = true;
+  if (at == numbers_.end() || is_other) {
     const std::uint64_t number = ++last_number_;
     Flow flow;
     flow.number = number;
